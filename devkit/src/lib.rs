@@ -1,0 +1,1 @@
+//! Local control plane, Orion simulator, receiver and demo for orion-operator.

@@ -1,1 +1,6 @@
-//! Library of orion-operator.
+//! orion-operator: keeps Orion webhooks as Kubernetes objects declare them.
+//!
+//! Dependencies point one way: `api <- plan <- controller -> orion`.
+
+pub mod api;
+pub mod orion;

@@ -1,0 +1,158 @@
+//! What can go wrong with one call to Orion, classified once.
+
+use std::time::Duration;
+
+use super::reason::Reason;
+
+/// Whether any byte of the request may have reached Orion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The connection never came to be: nothing was sent.
+    No,
+    /// It may have been sent, or was.
+    Maybe,
+}
+
+/// The classes of failure. Every decision about a failed call is a match on this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureClass {
+    /// Refused, reset, or the name did not resolve.
+    Unreachable,
+    /// No answer in time.
+    Timeout,
+    /// No TLS connection, or a certificate that is not trusted.
+    Tls,
+    /// 429.
+    RateLimited,
+    /// 5xx.
+    ServerError,
+    /// An answer that cannot be understood: too large, cut off, not JSON, without the id.
+    Protocol,
+    /// 400, 413, 415, 422 and every other 4xx without a class of its own.
+    Rejected,
+    /// 401 after the credentials were read afresh.
+    Unauthorized,
+    /// 403.
+    Forbidden,
+    /// 404.
+    NotFound,
+    /// 405 or 501.
+    MethodNotAllowed,
+    /// 409.
+    Conflict,
+    /// 3xx.
+    Redirect,
+}
+
+/// A failed call to Orion. `message` says what happened without any secret and without text of the answer's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Its class.
+    pub class: FailureClass,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// Whether the request may have reached Orion.
+    pub sent: Sent,
+    /// The answer had a JSON body: it comes from the API itself and not from something in front of it.
+    pub json: bool,
+    /// How long Orion asks us to wait, at most 10 minutes.
+    pub retry_after: Option<Duration>,
+    /// What happened, for people; stable.
+    pub message: String,
+}
+
+impl Failure {
+    /// Nothing was created by a POST that failed so: the call never left, or the answer is a refusal
+    /// (design section 4, "Known refusal"). Everything else is uncertain.
+    #[must_use]
+    pub fn is_known_refusal(&self) -> bool {
+        match self.class {
+            FailureClass::Unreachable | FailureClass::Timeout | FailureClass::Tls => self.sent == Sent::No,
+            FailureClass::Rejected => !matches!(self.status, Some(408 | 425)),
+            FailureClass::RateLimited
+            | FailureClass::Unauthorized
+            | FailureClass::Forbidden
+            | FailureClass::NotFound
+            | FailureClass::Redirect => true,
+            // 405 is a refusal, 501 is one of the 5xx.
+            FailureClass::MethodNotAllowed => self.status == Some(405),
+            FailureClass::ServerError | FailureClass::Protocol | FailureClass::Conflict => false,
+        }
+    }
+
+    /// The trouble is the connection's and not of this one call: every other call would meet it too.
+    #[must_use]
+    pub fn is_of_the_connection(&self) -> bool {
+        match self.class {
+            FailureClass::Unreachable | FailureClass::Tls => true,
+            FailureClass::RateLimited => true,
+            FailureClass::Timeout => self.sent == Sent::No,
+            FailureClass::ServerError
+            | FailureClass::Protocol
+            | FailureClass::Rejected
+            | FailureClass::Unauthorized
+            | FailureClass::Forbidden
+            | FailureClass::NotFound
+            | FailureClass::MethodNotAllowed
+            | FailureClass::Conflict
+            | FailureClass::Redirect => false,
+        }
+    }
+
+    /// The reason that the Ready condition gives for it (design section 3).
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self.class {
+            FailureClass::Unreachable | FailureClass::ServerError => Reason::OrionUnavailable,
+            FailureClass::Timeout => Reason::Timeout,
+            FailureClass::Tls => Reason::TLSFailed,
+            FailureClass::RateLimited => Reason::RateLimited,
+            FailureClass::Protocol => Reason::RemoteProtocolError,
+            FailureClass::Rejected => match self.status {
+                Some(408) => Reason::Timeout,
+                Some(425) => Reason::OrionUnavailable,
+                _ => Reason::Rejected,
+            },
+            FailureClass::Unauthorized => Reason::Unauthorized,
+            FailureClass::Forbidden => Reason::Forbidden,
+            FailureClass::NotFound | FailureClass::MethodNotAllowed => Reason::EndpointNotFound,
+            FailureClass::Conflict => Reason::Conflict,
+            FailureClass::Redirect => Reason::UnexpectedRedirect,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(class: FailureClass, status: Option<u16>, sent: Sent) -> Failure {
+        Failure { class, status, sent, json: true, retry_after: None, message: String::new() }
+    }
+
+    #[test]
+    fn known_refusals_are_those_of_the_contract() {
+        use FailureClass as C;
+        for (class, status, sent, known) in [
+            (C::Unreachable, None, Sent::No, true),
+            (C::Unreachable, None, Sent::Maybe, false),
+            (C::Tls, None, Sent::No, true),
+            (C::Timeout, None, Sent::No, true),
+            (C::Timeout, None, Sent::Maybe, false),
+            (C::Redirect, Some(307), Sent::Maybe, true),
+            (C::Rejected, Some(422), Sent::Maybe, true),
+            (C::Rejected, Some(408), Sent::Maybe, false),
+            (C::Rejected, Some(425), Sent::Maybe, false),
+            (C::Conflict, Some(409), Sent::Maybe, false),
+            (C::RateLimited, Some(429), Sent::Maybe, true),
+            (C::Unauthorized, Some(401), Sent::Maybe, true),
+            (C::NotFound, Some(404), Sent::Maybe, true),
+            (C::MethodNotAllowed, Some(405), Sent::Maybe, true),
+            (C::MethodNotAllowed, Some(501), Sent::Maybe, false),
+            (C::ServerError, Some(503), Sent::Maybe, false),
+            (C::Protocol, Some(201), Sent::Maybe, false),
+        ] {
+            assert_eq!(failure(class, status, sent).is_known_refusal(), known, "{class:?} {status:?} {sent:?}");
+        }
+    }
+}

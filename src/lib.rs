@@ -3,4 +3,9 @@
 //! Dependencies point one way: `api <- plan <- controller -> orion`.
 
 pub mod api;
+pub mod controller;
+pub mod metrics;
 pub mod orion;
+pub mod plan;
+pub mod server;
+pub mod telemetry;

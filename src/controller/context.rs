@@ -1,0 +1,169 @@
+//! What all reconciles share.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt};
+
+use super::clock::Clock;
+use super::connection::ConnectionHandle;
+use super::events;
+use crate::api::{Webhook, WebhookSpec};
+use crate::plan::{Connection, Memory, Settings};
+
+/// A Webhook that may not decode.
+pub type Guarded = DeserializeGuard<Webhook>;
+
+/// What is kept of one Webhook between reconciles.
+#[derive(Clone, Default)]
+pub(super) struct Entry {
+    pub uid: String,
+    pub memory: Memory,
+    /// The object as our last write returned it, while the cache may still lag behind.
+    pub latest: Option<Webhook>,
+    /// Reconciles in a row that ended in an error of ours or of the apiserver.
+    pub errors: u32,
+}
+
+/// What a [`Context`] is made of.
+pub struct ContextConfig {
+    /// Client of the apiserver, without automatic retries.
+    pub client: Client,
+    /// Settings that decisions depend on.
+    pub settings: Settings,
+    /// The default connection, if there is one.
+    pub default_connection: Option<Arc<ConnectionHandle>>,
+    /// Clocks.
+    pub clock: Arc<dyn Clock>,
+    /// The longest time for one call to the apiserver.
+    pub apiserver_timeout: Duration,
+}
+
+/// What all reconciles share.
+pub struct Context {
+    pub(super) client: Client,
+    pub(super) settings: Settings,
+    pub(super) default_connection: Option<Arc<ConnectionHandle>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) apiserver_timeout: Duration,
+    pub(super) recorder: Recorder,
+    pub(super) webhooks: Vec<Store<Guarded>>,
+    pub(super) secrets: Vec<Store<PartialObjectMeta<Secret>>>,
+    entries: Mutex<HashMap<ObjectRef<Webhook>, Entry>>,
+}
+
+impl Context {
+    /// A context over the given caches.
+    #[must_use]
+    pub fn new(config: ContextConfig, webhooks: Vec<Store<Guarded>>, secrets: Vec<Store<PartialObjectMeta<Secret>>>) -> Self {
+        let ContextConfig { client, settings, default_connection, clock, apiserver_timeout } = config;
+        let recorder = events::recorder(client.clone());
+        Self {
+            client,
+            settings,
+            default_connection,
+            clock,
+            apiserver_timeout,
+            recorder,
+            webhooks,
+            secrets,
+            entries: Mutex::default(),
+        }
+    }
+
+    /// What is remembered of the object; a new one of the same name starts afresh.
+    pub(super) fn recall(&self, key: &ObjectRef<Webhook>, uid: &str) -> Entry {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.entry(key.clone()).or_default();
+        if entry.uid != uid {
+            *entry = Entry { uid: uid.to_owned(), ..Entry::default() };
+        }
+        entry.clone()
+    }
+
+    /// Keeps what is remembered. Called before each effect, so that a panic or a deadline cannot lose it.
+    pub(super) fn remember(&self, key: &ObjectRef<Webhook>, entry: &Entry) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), entry.clone());
+    }
+
+    /// Forgets an object that is gone.
+    pub(super) fn forget(&self, key: &ObjectRef<Webhook>) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// One more reconcile of the object ended in an error; says how many in a row.
+    pub(super) fn count_error(&self, key: &ObjectRef<Webhook>) -> u32 {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get_mut(key).map_or(0, |entry| {
+            entry.errors = entry.errors.saturating_add(1);
+            entry.errors - 1
+        })
+    }
+
+    /// The connection of a Webhook, with what a decision may depend on.
+    pub(super) async fn connection(&self, webhook: &Webhook) -> (Option<Arc<ConnectionHandle>>, Connection) {
+        if let Some(reference) = &webhook.spec.connection_ref {
+            let kind = reference.kind.unwrap_or_default();
+            let message = format!(
+                "There is no {kind:?} named {}. Create it, or take spec.connectionRef out of a new Webhook to use the default connection",
+                reference.name
+            );
+            return (None, Connection::Missing { message });
+        }
+        let Some(handle) = &self.default_connection else {
+            let message = "The operator has no default connection. Start it with --orion-url, or name a connection in spec.connectionRef";
+            return (None, Connection::Missing { message: message.into() });
+        };
+        let namespace = webhook.namespace().unwrap_or_default();
+        if handle.settings.namespaces.as_ref().is_some_and(|allowed| !allowed.contains(&namespace)) {
+            let message = format!(
+                "The default connection does not serve the namespace {namespace}. Ask its administrator to add it to --default-connection-namespaces"
+            );
+            return (None, Connection::NotAllowed { message });
+        }
+        handle.discover().await;
+        (Some(Arc::clone(handle)), Connection::Usable(Box::new(handle.facts())))
+    }
+
+    fn living(&self) -> impl Iterator<Item = Webhook> + '_ {
+        self.webhooks.iter().flat_map(|store| store.state()).filter_map(|guarded| guarded.0.as_ref().ok().cloned())
+    }
+
+    /// Ids that Webhooks have stored for an endpoint.
+    pub(super) fn stored_ids(&self, endpoint: &str) -> BTreeSet<String> {
+        self.living()
+            .filter_map(|webhook| webhook.status)
+            .filter(|status| status.endpoint.as_deref() == Some(endpoint))
+            .filter_map(|status| status.webhook_id)
+            .collect()
+    }
+
+    /// The other Webhook that holds an id of an endpoint.
+    pub(super) fn holder(&self, endpoint: &str, id: &str, but: &ObjectRef<Webhook>) -> Option<String> {
+        self.living()
+            .filter(|webhook| ObjectRef::from_obj(webhook) != *but)
+            .find(|webhook| {
+                webhook.status.as_ref().is_some_and(|status| {
+                    status.webhook_id.as_deref() == Some(id) && status.endpoint.as_deref() == Some(endpoint)
+                })
+            })
+            .map(|webhook| format!("{}/{}", webhook.namespace().unwrap_or_default(), webhook.name_any()))
+    }
+
+    /// resourceVersions of the Secrets that a spec refers to, as the cache has them.
+    pub(super) fn secret_versions(&self, namespace: &str, spec: &WebhookSpec) -> BTreeMap<String, Option<String>> {
+        spec.secret_names()
+            .into_iter()
+            .map(|name| {
+                let key = ObjectRef::new(name).within(namespace);
+                let secret = self.secrets.iter().find_map(|store| store.get(&key));
+                (name.to_owned(), secret.and_then(|secret| secret.resource_version()))
+            })
+            .collect()
+    }
+}

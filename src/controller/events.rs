@@ -1,0 +1,50 @@
+//! Events on transitions. They help people and decide nothing: a lost one is only logged.
+
+use std::time::Duration;
+
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
+use tracing::debug;
+
+use super::context::Context;
+use crate::api::{FIELD_MANAGER, Readiness, Reason, State, Webhook};
+
+/// Notes are cut to this many bytes (events.k8s.io/v1 allows 1 kB).
+const NOTE_BYTES: usize = 1000;
+
+pub(super) fn recorder(client: Client) -> Recorder {
+    let instance = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).ok();
+    Recorder::new(client, Reporter { controller: FIELD_MANAGER.into(), instance })
+}
+
+/// Tells of a transition, in the background.
+pub(super) fn publish(context: &Context, webhook: &Webhook, readiness: &Readiness) {
+    if readiness.reason == Reason::Progressing {
+        return;
+    }
+    let type_ = match readiness.state() {
+        State::Ready | State::Suspended => EventType::Normal,
+        State::Unknown | State::Retrying if readiness.reason == Reason::Deleting => EventType::Normal,
+        State::Unknown | State::Retrying | State::Stalled => EventType::Warning,
+    };
+    send(context, webhook, type_, readiness.reason.as_str(), readiness.message.clone());
+}
+
+/// Tells something that is no condition.
+pub(super) fn send(context: &Context, webhook: &Webhook, type_: EventType, reason: &str, mut note: String) {
+    while note.len() > NOTE_BYTES {
+        note.pop();
+    }
+    let event = Event { type_, reason: reason.to_owned(), note: Some(note), action: "Reconcile".into(), secondary: None };
+    // A reference with a resourceVersion would keep equal events from being counted together.
+    let mut reference = webhook.object_ref(&());
+    reference.resource_version = None;
+    let recorder = context.recorder.clone();
+    tokio::spawn(async move {
+        match tokio::time::timeout(Duration::from_secs(5), recorder.publish(&event, &reference)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, "an Event could not be written"),
+            Err(_) => debug!("an Event could not be written in time"),
+        }
+    });
+}

@@ -1,0 +1,17 @@
+//! The shell around `plan`: watches Webhooks and Secrets, gathers facts, carries out one step after the other, and
+//! writes the status. No decision is made here.
+
+mod clock;
+mod connection;
+mod context;
+mod events;
+mod gather;
+mod patch;
+mod reconcile;
+mod watch;
+
+pub use clock::{Clock, SystemClock};
+pub use connection::{ConnectionHandle, ConnectionSettings};
+pub use context::{Context, ContextConfig};
+pub use reconcile::{ReconcileError, reconcile};
+pub use watch::{Watching, run};

@@ -1,0 +1,184 @@
+//! Writes to the apiserver: JSON patches that test what they rely on, each with a time-out, none repeated by itself.
+
+use std::future::Future;
+
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, RemoveOperation, TestOperation};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use super::context::Context;
+use crate::api::{CREATE_ATTEMPT, FIELD_MANAGER, FINALIZER, RESOLVE, Webhook, WebhookStatus};
+use crate::plan::Guard;
+
+/// A call to the apiserver that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Something was not as tested, or the object is gone: read again and decide again.
+    #[error("the Webhook changed meanwhile")]
+    Changed,
+    /// The apiserver refused.
+    #[error("the apiserver refused to {what}: {reason} ({code})")]
+    Refused {
+        /// What was tried.
+        what: &'static str,
+        /// The apiserver's reason, a CamelCase word.
+        reason: String,
+        /// HTTP status.
+        code: u16,
+    },
+    /// No answer in time.
+    #[error("the apiserver did not answer in time: {what}")]
+    Timeout {
+        /// What was tried.
+        what: &'static str,
+    },
+    /// The apiserver cannot be reached or does not make sense.
+    #[error("the apiserver cannot be reached: {what}: {error}")]
+    Unreachable {
+        /// What was tried.
+        what: &'static str,
+        /// Of the client.
+        error: String,
+    },
+}
+
+/// Waits for a call, at most the apiserver's time-out. The text of answers is kept out of errors: it can quote what
+/// was sent or read.
+pub(super) async fn call<T>(
+    context: &Context,
+    what: &'static str,
+    future: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(context.apiserver_timeout, future).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(kube::Error::Api(status))) => Err(match status.code {
+            // A failed test of a JSON patch is a 422, a lost race a 409, an object that is gone a 404.
+            404 | 409 | 422 => ApiError::Changed,
+            code => ApiError::Refused { what, reason: status.reason.clone(), code },
+        }),
+        Ok(Err(kube::Error::SerdeError(_))) => Err(ApiError::Unreachable { what, error: "its answer does not decode".into() }),
+        Ok(Err(error)) => Err(ApiError::Unreachable { what, error: error.to_string() }),
+        Err(_) => Err(ApiError::Timeout { what }),
+    }
+}
+
+/// Finalizer and attempt in one patch (design section 4, step 1).
+pub(super) async fn begin_attempt(context: &Context, webhook: &Webhook, text: &str, resolved: bool) -> Result<Webhook, ApiError> {
+    let mut operations = vec![test_version(webhook)];
+    operations.extend(hold(webhook));
+    operations.extend(annotate(webhook, CREATE_ATTEMPT, text));
+    if resolved {
+        operations.push(remove(&annotation(RESOLVE)));
+    }
+    metadata(context, webhook, "record a create attempt", operations).await
+}
+
+/// The finalizer alone.
+pub(super) async fn add_finalizer(context: &Context, webhook: &Webhook) -> Result<Webhook, ApiError> {
+    let mut operations = vec![test_version(webhook)];
+    operations.extend(hold(webhook));
+    metadata(context, webhook, "add the finalizer", operations).await
+}
+
+/// Takes a person's decision off.
+pub(super) async fn clear_resolve(context: &Context, webhook: &Webhook) -> Result<Webhook, ApiError> {
+    metadata(context, webhook, "remove an annotation", vec![test_version(webhook), remove(&annotation(RESOLVE))]).await
+}
+
+/// Takes the finalizer off, and a person's decision with it.
+pub(super) async fn release(context: &Context, webhook: &Webhook) -> Result<(), ApiError> {
+    let Some(index) = webhook.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else { return Ok(()) };
+    let place = pointer(&["metadata", "finalizers", &index.to_string()]);
+    let mut operations = vec![test_version(webhook), test(&place, json!(FINALIZER)), remove(&place)];
+    if webhook.annotations().contains_key(RESOLVE) {
+        operations.push(remove(&annotation(RESOLVE)));
+    }
+    metadata(context, webhook, "remove the finalizer", operations).await.map(|_| ())
+}
+
+/// The whole status, under its guard.
+pub(super) async fn write_status(
+    context: &Context,
+    webhook: &Webhook,
+    status: &WebhookStatus,
+    guard: &Guard,
+) -> Result<Webhook, ApiError> {
+    let mut operations = match guard {
+        Guard::ResourceVersion => vec![test_version(webhook)],
+        Guard::Attempt(_) => vec![
+            test(&pointer(&["metadata", "uid"]), json!(webhook.uid())),
+            test(&annotation(CREATE_ATTEMPT), json!(webhook.annotations().get(CREATE_ATTEMPT))),
+        ],
+    };
+    let value = serde_json::to_value(status).map_err(|error| ApiError::Unreachable { what: "write the status", error: error.to_string() })?;
+    operations.push(add(&pointer(&["status"]), value));
+    let patch: Patch<()> = Patch::Json(JsonPatch(operations));
+    call(context, "write the status", api(context, webhook).patch_status(&webhook.name_any(), &parameters(), &patch)).await
+}
+
+/// The status of an object that does not decode: its answer does not decode either, so it is not read.
+pub(super) async fn report_undecodable(context: &Context, webhook: &Webhook, status: &WebhookStatus) -> Result<(), ApiError> {
+    use kube::core::PartialObjectMeta;
+    let what = "write the status";
+    let value = serde_json::to_value(status).map_err(|error| ApiError::Unreachable { what, error: error.to_string() })?;
+    let patch: Patch<()> = Patch::Json(JsonPatch(vec![test_version(webhook), add(&pointer(&["status"]), value)]));
+    let api: Api<PartialObjectMeta<Webhook>> = Api::namespaced(context.client.clone(), &webhook.namespace().unwrap_or_default());
+    call(context, what, api.patch_status(&webhook.name_any(), &parameters(), &patch)).await.map(|_| ())
+}
+
+async fn metadata(context: &Context, webhook: &Webhook, what: &'static str, operations: Vec<PatchOperation>) -> Result<Webhook, ApiError> {
+    let patch: Patch<()> = Patch::Json(JsonPatch(operations));
+    call(context, what, api(context, webhook).patch(&webhook.name_any(), &parameters(), &patch)).await
+}
+
+/// The API of the Webhook's namespace.
+pub(super) fn api(context: &Context, webhook: &Webhook) -> Api<Webhook> {
+    Api::namespaced(context.client.clone(), &webhook.namespace().unwrap_or_default())
+}
+
+fn parameters() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+fn hold(webhook: &Webhook) -> Vec<PatchOperation> {
+    let list = pointer(&["metadata", "finalizers"]);
+    match webhook.metadata.finalizers.as_deref() {
+        None | Some([]) => vec![add(&list, json!([FINALIZER]))],
+        Some(finalizers) if finalizers.iter().any(|finalizer| finalizer == FINALIZER) => Vec::new(),
+        Some(_) => vec![add(&pointer(&["metadata", "finalizers", "-"]), json!(FINALIZER))],
+    }
+}
+
+fn annotate(webhook: &Webhook, key: &str, value: &str) -> Vec<PatchOperation> {
+    let map = webhook.metadata.annotations.as_ref().filter(|map| !map.is_empty());
+    match map {
+        None => vec![add(&pointer(&["metadata", "annotations"]), json!({ key: value }))],
+        Some(_) => vec![add(&annotation(key), json!(value))],
+    }
+}
+
+fn test_version(webhook: &Webhook) -> PatchOperation {
+    test(&pointer(&["metadata", "resourceVersion"]), json!(webhook.resource_version()))
+}
+
+fn annotation(key: &str) -> PointerBuf {
+    pointer(&["metadata", "annotations", key])
+}
+
+fn pointer(tokens: &[&str]) -> PointerBuf {
+    PointerBuf::from_tokens(tokens.iter().copied())
+}
+
+fn test(path: &PointerBuf, value: Value) -> PatchOperation {
+    PatchOperation::Test(TestOperation { path: path.clone(), value })
+}
+
+fn add(path: &PointerBuf, value: Value) -> PatchOperation {
+    PatchOperation::Add(AddOperation { path: path.clone(), value })
+}
+
+fn remove(path: &PointerBuf) -> PatchOperation {
+    PatchOperation::Remove(RemoveOperation { path: path.clone() })
+}

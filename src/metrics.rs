@@ -1,0 +1,46 @@
+//! Metrics in the OpenMetrics text format, under the names that dashboards already know.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReconcileLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+/// The operator's metrics.
+pub struct Metrics {
+    registry: Registry,
+    reconciles: Family<ReconcileLabels, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let reconciles = Family::default();
+        registry.register("controller_runtime_reconcile", "Reconciles by result", reconciles.clone());
+        registry.register("orion_operator_build", "Build information", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        Self { registry, reconciles }
+    }
+}
+
+impl Metrics {
+    /// Counts a reconcile.
+    pub fn reconciled(&self, result: &'static str) {
+        self.reconciles.get_or_create(&ReconcileLabels { controller: "webhook", result }).inc();
+    }
+
+    /// The page for `/metrics`.
+    #[must_use]
+    pub fn page(&self) -> String {
+        let mut page = String::new();
+        // Writing into a String does not fail.
+        let _ = encode(&mut page, &self.registry);
+        page
+    }
+}

@@ -1,0 +1,76 @@
+//! A stored id that Orion no longer has (design section 4, "Gone" and `MassDrift`).
+
+use std::time::Duration;
+
+use super::settle;
+use super::sync::stay;
+use super::view::{Boot, ConnectionFacts, View};
+use super::{Step, create, resolve};
+use crate::api::{RESOLVE, Reason, Support};
+
+/// Time between the two looks that it takes.
+const LOOKS_APART: Duration = Duration::from_secs(2);
+
+/// The stored id was not there. Twice, and not many others with it, and only then it is replaced.
+pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
+    let (first, last) = match (view.memory.missing.first(), view.memory.missing.last()) {
+        (Some(first), Some(last)) => (*first, *last),
+        // The answer proves nothing: GET was never seen to work here. No claim is made from it.
+        (_, _) => return stay(view, view.now + view.interval()).step(),
+    };
+    if last < first + LOOKS_APART.min(view.settings.create_settle) {
+        return stay(view, first + LOOKS_APART).step();
+    }
+    if !connection.proven {
+        return held(view, id, "none of the connection's webhooks has been seen since its endpoint or credentials changed");
+    }
+    match &view.round.others {
+        None => return Step::LookAtOthers,
+        Some(others) if others.is_mass_drift() => return held(view, id, "too many of the connection's webhooks are gone at once"),
+        Some(_) => {}
+    }
+    by_marker(view, connection, last)
+}
+
+/// Then: the marker, else a new attempt.
+fn by_marker(view: &View<'_>, connection: &ConnectionFacts, last: Boot) -> Step {
+    let attempt = view.open_attempt();
+    if attempt.is_some() {
+        // An attempt to replace it was begun before, and its result is not known.
+        return resolve::uncertain(view, connection, attempt.as_ref());
+    }
+    let Some(owner) = view.owner(connection).filter(|_| connection.capabilities.list != Support::Absent) else {
+        return create::attempt(view, connection, false);
+    };
+    match &view.round.list {
+        None => Step::List { begun_after: last },
+        Some(Ok(snapshot)) if snapshot.begun < last => Step::List { begun_after: last },
+        Some(Ok(snapshot)) if !snapshot.ids_of(&owner).is_empty() => {
+            resolve::found(view, connection, snapshot, snapshot.ids_of(&owner), None)
+        }
+        Some(Ok(snapshot)) => match &snapshot.flaw {
+            None => create::attempt(view, connection, false),
+            Some(flaw) => settle::retry(
+                view,
+                Reason::Progressing,
+                format!("The webhook is gone from Orion, whose list is not complete: {flaw}. Reading it again before it is created anew"),
+            ),
+        },
+        Some(Err(failure)) if resolve::is_absent(failure.class) => create::attempt(view, connection, false),
+        Some(Err(failure)) => settle::failure(view, failure).step(),
+    }
+}
+
+fn held(view: &View<'_>, id: &str, why: &str) -> Step {
+    let namespace = view.webhook.metadata.namespace.as_deref().unwrap_or("default");
+    let name = view.webhook.metadata.name.as_deref().unwrap_or_default();
+    settle::wait(
+        view,
+        Reason::MassDrift,
+        format!(
+            "{id} is gone from Orion, and {why}: is it the right account? Nothing is created anew; this ends by itself when they \
+             are seen again. To create this one all the same: kubectl annotate webhook -n {namespace} {name} {RESOLVE}=recreate={id}"
+        ),
+        view.now + view.interval(),
+    )
+}

@@ -1,0 +1,272 @@
+//! What one process remembers of one Webhook. Losing it is always safe: that is what a restart does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::settle::Settlement;
+use super::view::{Boot, Connection, Identity, SecretValues, Snapshot, View};
+use kube::ResourceExt;
+
+use crate::api::{AppliedSecret, Attempt, CREATE_ATTEMPT, Endpoint, Failure, FailureClass, Owner, Readiness, RemoteWebhook, Support, Webhook, WebhookSpec};
+
+/// What a verdict depends on besides time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Inputs {
+    pub generation: i64,
+    pub deleting: bool,
+    pub finalizer: bool,
+    pub requested_at: Option<String>,
+    pub resolve: Option<String>,
+    pub attempt: Option<String>,
+    pub webhook_id: Option<String>,
+    pub endpoint: Option<String>,
+    pub settled: Option<String>,
+    pub secrets: BTreeMap<String, Option<String>>,
+    pub connection: Option<(Endpoint, u64)>,
+}
+
+/// The result of an earlier reconcile. It stands until its inputs change or its time comes.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// What it depends on.
+    pub inputs: Inputs,
+    /// What the conditions say.
+    pub readiness: Readiness,
+    /// When to look again; `None`: when something changes.
+    pub wake: Option<Boot>,
+}
+
+/// An attempt that this process began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carrying {
+    /// Its token.
+    pub token: String,
+    /// When the apiserver was last asked and said that the attempt is ours.
+    pub confirmed: Boot,
+    /// The POST has begun: from now on its result is unknown until it is known.
+    pub sent: bool,
+}
+
+/// A create whose result this process does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The attempt's token, empty where there is none.
+    pub token: String,
+    /// When this process first saw it. Written times are for people only.
+    pub since: Boot,
+    /// Beginnings of the complete lists read after the settle time that did not show our marker.
+    pub lists: Vec<Boot>,
+}
+
+/// An id that Orion gave to our POST, with what was sent.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The attempt's token.
+    pub token: String,
+    /// The id.
+    pub id: String,
+    /// The Secrets whose values were sent.
+    pub versions: Vec<AppliedSecret>,
+    /// Digest of what was sent.
+    pub digest: u64,
+}
+
+/// What one process remembers of one Webhook.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// The attempt in our hands.
+    pub carrying: Option<Carrying>,
+    /// An id that is not in the status yet.
+    pub created: Option<Created>,
+    /// A create in doubt.
+    pub doubt: Option<Doubt>,
+    /// Digest of what Orion is known to have.
+    pub synced: Option<u64>,
+    /// When drift is to be looked for.
+    pub next_check: Option<Boot>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// The last result.
+    pub verdict: Option<Verdict>,
+    /// When the stored id was answered with 404, or not shown by complete lists.
+    pub missing: Vec<Boot>,
+    /// Other ids with our marker, and the beginning of the complete list that first showed each.
+    pub copies: BTreeMap<String, Boot>,
+    /// This process put the finalizer on without an attempt: nothing was created under it.
+    pub held: bool,
+    /// Ids that were deleted while the Webhook is going.
+    pub deleted: BTreeSet<String>,
+}
+
+impl Memory {
+    /// Takes note of the Webhook as it stands at the beginning of a reconcile: a new generation, Secret or request
+    /// ends the back-off, and an attempt of unknown result begins its settle time.
+    pub fn observe(&mut self, inputs: &Inputs, doubtful: Option<String>, now: Boot) {
+        if let Some(verdict) = &self.verdict {
+            let old = &verdict.inputs;
+            if (old.generation, &old.secrets, &old.requested_at, &old.resolve)
+                != (inputs.generation, &inputs.secrets, &inputs.requested_at, &inputs.resolve)
+            {
+                self.failures = 0;
+            }
+        }
+        match doubtful {
+            Some(token) if self.doubt.as_ref().is_none_or(|doubt| doubt.token != token) => {
+                self.doubt = Some(Doubt { token, since: now, lists: Vec::new() });
+            }
+            Some(_) => {}
+            None => self.doubt = None,
+        }
+    }
+
+    /// The apiserver has taken our attempt; it was asked at `asked`.
+    pub fn attempt_begun(&mut self, token: &str, asked: Boot) {
+        self.carrying = Some(Carrying { token: token.to_owned(), confirmed: asked, sent: false });
+        self.doubt = None;
+    }
+
+    /// The Webhook was read afresh, asked for at `asked`, with this open attempt in it.
+    pub fn refreshed(&mut self, open: Option<&str>, asked: Boot) {
+        match &mut self.carrying {
+            Some(carrying) if open == Some(carrying.token.as_str()) => carrying.confirmed = asked,
+            Some(_) => self.carrying = None,
+            None => {}
+        }
+    }
+
+    /// The POST begins. From here on a crash, a panic or a lost answer leaves its result unknown.
+    pub fn posting(&mut self) {
+        if let Some(carrying) = &mut self.carrying {
+            carrying.sent = true;
+        }
+    }
+
+    /// The POST was not begun after all.
+    pub fn not_posted(&mut self) {
+        if let Some(carrying) = &mut self.carrying {
+            carrying.sent = false;
+        }
+    }
+
+    /// The attempt whose id is to be recorded is still the one in `webhook`.
+    #[must_use]
+    pub fn is_ours(&self, webhook: &Webhook) -> bool {
+        let recorded = webhook.annotations().get(CREATE_ATTEMPT).map(|text| Attempt::parse(text).token);
+        self.created.as_ref().is_some_and(|created| recorded.as_ref() == Some(&created.token))
+    }
+
+    /// The POST has ended. A known refusal leaves the attempt in our hands; an id is kept until it is recorded.
+    pub fn posted(&mut self, result: &Result<String, Failure>, spec: &WebhookSpec, values: &SecretValues, now: Boot) {
+        let Some(mut carrying) = self.carrying.take() else { return };
+        match result {
+            Ok(id) => {
+                let versions = values.versions.clone();
+                let digest = digest(spec, &versions);
+                self.created = Some(Created { token: carrying.token, id: id.clone(), versions, digest });
+            }
+            Err(failure) if failure.is_known_refusal() => {
+                carrying.sent = false;
+                self.carrying = Some(carrying);
+            }
+            Err(_) => self.doubt = Some(Doubt { token: carrying.token, since: now, lists: Vec::new() }),
+        }
+    }
+
+    /// The stored id was read from Orion.
+    pub fn got(&mut self, stored: bool, result: &Result<RemoteWebhook, Failure>, get: Support, now: Boot) {
+        match result {
+            Ok(_) if stored => self.missing.clear(),
+            Err(failure) if stored && failure.class == FailureClass::NotFound && failure.json && get == Support::Proven => {
+                self.missing.push(now);
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// A list was read: notes copies, the absence of our marker while in doubt, and, where there is no GET, the absence
+    /// of the stored id.
+    pub fn listed(&mut self, snapshot: &Snapshot, owner: Option<&Owner>, stored: Option<&str>, get: Support) {
+        let ours = owner.map_or(&[][..], |owner| snapshot.ids_of(owner));
+        if let Some(stored) = stored {
+            let shown = snapshot.get(stored).is_some();
+            if shown {
+                self.missing.clear();
+            }
+            if snapshot.is_complete() {
+                let others = ours.iter().filter(|id| shown && id.as_str() != stored);
+                self.copies =
+                    others.map(|id| (id.clone(), self.copies.get(id).copied().unwrap_or(snapshot.begun))).collect();
+                if !shown && get == Support::Absent && !self.missing.contains(&snapshot.begun) {
+                    self.missing.push(snapshot.begun);
+                }
+            }
+        }
+        if let Some(doubt) = &mut self.doubt
+            && snapshot.is_complete()
+            && !doubt.lists.contains(&snapshot.begun)
+        {
+            if ours.is_empty() { doubt.lists.push(snapshot.begun) } else { doubt.lists.clear() }
+        }
+    }
+
+    /// A settlement was carried out: its status is written, or was there already.
+    pub fn settled(&mut self, settlement: &Settlement, inputs: Inputs) {
+        self.failures = if settlement.failed { self.failures.saturating_add(1) } else { settlement.failures };
+        if let Some(synced) = settlement.synced {
+            self.synced = synced;
+        }
+        if settlement.next_check.is_some() {
+            self.next_check = settlement.next_check;
+        }
+        let status = &settlement.status;
+        if self.created.as_ref().is_some_and(|created| status.webhook_id.as_ref() == Some(&created.id)) {
+            self.created = None;
+            self.missing.clear();
+        }
+        if self.carrying.as_ref().is_some_and(|carrying| status.settled_attempt.as_ref() == Some(&carrying.token)) {
+            self.carrying = None;
+        }
+        self.verdict =
+            Some(Verdict { inputs, readiness: settlement.readiness.clone(), wake: settlement.wake });
+    }
+}
+
+impl View<'_> {
+    /// The token (or nothing) of a create whose result this process does not know.
+    #[must_use]
+    pub fn doubtful(&self) -> Option<String> {
+        let marker_listed = || match self.connection {
+            Connection::Usable(facts) => {
+                let owner = self.owner(facts);
+                let list = facts.last_list.as_ref();
+                owner.is_some_and(|owner| list.is_some_and(|list| !list.ids_of(&owner).is_empty()))
+            }
+            Connection::Missing { .. } | Connection::NotReady { .. } | Connection::NotAllowed { .. } => false,
+        };
+        match self.identity() {
+            Identity::Open { attempt } => Some(attempt.token),
+            Identity::Bare => Some(String::new()),
+            Identity::Free => marker_listed().then(String::new),
+            // A stored id that is gone may be followed by an attempt whose result is not known either.
+            Identity::Stored { .. } => self.open_attempt().map(|attempt| attempt.token),
+            Identity::Carried { .. } => None,
+        }
+    }
+}
+
+/// A number for what `spec` declares with the given Secrets, to tell whether Orion already has it. Stays in memory.
+#[must_use]
+pub fn digest(spec: &WebhookSpec, versions: &[AppliedSecret]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&spec.url, &spec.user_id, &spec.presence_name).hash(&mut hasher);
+    for header in &spec.headers {
+        (&header.name, &header.value).hash(&mut hasher);
+        if let Some(from) = &header.value_from {
+            let reference = &from.secret_key_ref;
+            let version = versions.iter().find(|version| version.name == reference.name);
+            (&reference.name, &reference.key, version.map(|version| &version.resource_version)).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}

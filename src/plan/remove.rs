@@ -1,0 +1,215 @@
+//! Deletion: the finalizer goes when nothing of ours is left at Orion, and never before (design section 4, "Delete").
+
+use std::time::Duration;
+
+use super::resolve::{self, Decision, Finding, decision};
+use super::settle::{self, readiness, settlement};
+use super::view::{Call, CallKind, Connection, ConnectionFacts, Identity, View};
+use super::{Step, memory};
+use crate::api::{DeletionPolicy, Failure, FailureClass, RESOLVE, Reason, Support};
+
+pub(super) fn plan(view: &View<'_>) -> Step {
+    if !view.has_finalizer() {
+        return settle::report(view, Reason::Deleting, "Waiting for other finalizers");
+    }
+    if view.annotation(RESOLVE).and_then(decision) == Some(Decision::Abandon) {
+        return Step::Release { why: "abandoned by a person's annotation" };
+    }
+    if let Some(verdict) = view.standing_verdict() {
+        return settle::keep(view, verdict);
+    }
+    if matches!(view.identity(), Identity::Free) && view.doubtful().is_none() && view.memory.created.is_none() {
+        return Step::Release { why: "nothing was created" };
+    }
+    let connection = match view.connection {
+        Connection::Missing { message } => return settle::retry(view, Reason::ConnectionNotFound, message.clone()),
+        Connection::NotReady { message } => return settle::retry(view, Reason::ConnectionNotReady, message.clone()),
+        Connection::NotAllowed { message } => return settle::report(view, Reason::NotAllowed, message.clone()),
+        Connection::Usable(connection) => connection,
+    };
+    if let Some(step) = after_call(view, connection) {
+        return step;
+    }
+    match target(view) {
+        Some(id) => remove(view, connection, &id),
+        None => match view.identity() {
+            Identity::Open { attempt } => unsettled(view, connection, Some(&attempt)),
+            Identity::Bare => unsettled(view, connection, None),
+            Identity::Free if view.doubtful().is_some() => unsettled(view, connection, None),
+            // Begun by this process and never sent, or deleted already.
+            Identity::Carried { .. } | Identity::Free | Identity::Stored { .. } => {
+                remaining(view, connection).unwrap_or(Step::Release { why: "nothing is left at Orion" })
+            }
+        },
+    }
+}
+
+/// The id to delete: the stored one, or one that could not be recorded.
+fn target(view: &View<'_>) -> Option<String> {
+    let created = view.memory.created.as_ref().map(|created| created.id.clone());
+    view.stored_id().map(str::to_owned).or(created).filter(|id| !view.memory.deleted.contains(id))
+}
+
+fn remove(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
+    let status = view.status();
+    if status.endpoint.as_deref().is_some_and(|endpoint| endpoint != connection.endpoint.as_str()) {
+        return settle::report(
+            view,
+            Reason::EndpointChanged,
+            format!(
+                "{id} is at {}, and the connection now leads to {}. Point the connection back, or delete it there and let this object go: {}",
+                status.endpoint.unwrap_or_default(),
+                connection.endpoint,
+                abandon(view)
+            ),
+        );
+    }
+    if let Some(trouble) = &connection.trouble {
+        return settle::wait_for_connection(view, trouble);
+    }
+    if view.settings.dry_run {
+        return settle::dry_run(view, "delete");
+    }
+    match view.webhook.spec.deletion_policy() {
+        DeletionPolicy::Orphan => orphan(view, connection, id),
+        DeletionPolicy::Delete if connection.capabilities.delete == Support::Absent => unsupported(view, connection, id),
+        DeletionPolicy::Delete => Step::Delete { id: id.to_owned() },
+    }
+}
+
+/// Takes the marker off where that is possible, and leaves the webhook.
+fn orphan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
+    let can_update = connection.capabilities.put != Support::Absent || connection.capabilities.patch != Support::Absent;
+    match &view.round.secrets {
+        _ if !connection.ownership || !can_update => Step::Release { why: "left at Orion (deletionPolicy: Orphan)" },
+        None => Step::ReadSecrets,
+        Some(Ok(_)) => Step::Unmark { id: id.to_owned() },
+        // Without the header values no full body can be sent, and the webhook is worth more than its marker.
+        Some(Err(_)) => Step::Release { why: "left at Orion with its marker: its Secrets are gone (deletionPolicy: Orphan)" },
+    }
+}
+
+/// What the call of this round leads to.
+fn after_call(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
+    let Call { kind, result } = view.round.call.as_ref()?;
+    Some(match kind {
+        CallKind::Unmark { .. } => match result {
+            Err(failure) if !failure_is_final(failure) => settle::failure(view, failure).step(),
+            Ok(_) | Err(_) => Step::Release { why: "left at Orion (deletionPolicy: Orphan)" },
+        },
+        CallKind::Delete { id } => match result {
+            Ok(_) => next(view, connection),
+            Err(failure) if failure.class == FailureClass::MethodNotAllowed => unsupported(view, connection, id),
+            Err(failure) if failure.class == FailureClass::NotFound => after_not_found(view, connection, id, failure),
+            Err(failure) => blocked(view, failure),
+        },
+        // The POST or PUT of a Webhook that was deleted meanwhile: look again with nothing in hand.
+        CallKind::Post { .. } | CallKind::Update { .. } => settlement(view, deleting(view), Some(view.now)).step(),
+    })
+}
+
+/// 404 means gone where DELETE is known to exist. Elsewhere it may only mean that there is no such route.
+fn after_not_found(view: &View<'_>, connection: &ConnectionFacts, id: &str, failure: &Failure) -> Step {
+    let capabilities = connection.capabilities;
+    if capabilities.delete == Support::Proven && failure.json {
+        return next(view, connection);
+    }
+    match (&view.round.remote, &view.round.list) {
+        (None, _) if capabilities.get != Support::Absent => Step::Get { id: id.to_owned() },
+        (Some((_, Ok(_))), _) => unsupported(view, connection, id),
+        (Some((_, Err(read))), _) if read.class == FailureClass::NotFound && read.json && capabilities.get == Support::Proven => {
+            next(view, connection)
+        }
+        (Some((_, Err(read))), _) if !resolve::is_absent(read.class) => blocked(view, read),
+        (_, None) if capabilities.list != Support::Absent => Step::List { begun_after: view.now },
+        (_, Some(Ok(list))) if list.get(id).is_some() => unsupported(view, connection, id),
+        (_, Some(Ok(list))) if list.is_complete() => next(view, connection),
+        (_, Some(Err(read))) if !resolve::is_absent(read.class) => blocked(view, read),
+        (_, _) => unsupported(view, connection, id),
+    }
+}
+
+/// One webhook is gone: the next with our marker, or the end.
+fn next(view: &View<'_>, connection: &ConnectionFacts) -> Step {
+    match remaining(view, connection) {
+        // One change at Orion in a reconcile: the next one has the next.
+        Some(_) => settlement(view, deleting(view), Some(view.now)).step(),
+        None => Step::Release { why: "deleted at Orion" },
+    }
+}
+
+/// Further webhooks with our marker in the last complete list.
+fn remaining(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
+    let owner = view.owner(connection)?;
+    let list = connection.last_list.as_ref().filter(|list| list.is_complete())?;
+    let left = list.ids_of(&owner).iter().find(|id| !view.memory.deleted.contains(*id) && view.stored_id() != Some(id.as_str()))?;
+    (view.webhook.spec.deletion_policy() == DeletionPolicy::Delete && connection.capabilities.delete != Support::Absent)
+        .then(|| Step::Delete { id: left.clone() })
+}
+
+/// A create of unknown result: wait until it has settled, then delete what carries our marker.
+fn unsettled(view: &View<'_>, connection: &ConnectionFacts, attempt: Option<&crate::api::Attempt>) -> Step {
+    match resolve::find(view, connection, attempt) {
+        Finding::NotYet(step) => step,
+        Finding::Nothing => Step::Release { why: "the create took no effect" },
+        Finding::Alike(ids) => resolve::unresolved(
+            view,
+            "Orion lists webhooks that could be the one, and shows no markers to tell",
+            &ids,
+        ),
+        Finding::Ours(_, ours) => match ours.iter().find(|id| !view.memory.deleted.contains(*id)) {
+            _ if view.webhook.spec.deletion_policy() == DeletionPolicy::Orphan => {
+                Step::Release { why: "left at Orion (deletionPolicy: Orphan)" }
+            }
+            _ if view.settings.dry_run => settle::dry_run(view, "delete"),
+            Some(id) => Step::Delete { id: id.clone() },
+            // Deleted, and the list still shows them: look again a little later.
+            None => settlement(view, deleting(view), Some(view.now + Duration::from_secs(5))).step(),
+        },
+    }
+}
+
+fn unsupported(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
+    settle::report(
+        view,
+        Reason::DeleteUnsupported,
+        format!(
+            "Orion at {} has no DELETE for webhooks. Remove {id} at Orion by other means, then let this object go: {}",
+            connection.endpoint.host(),
+            abandon(view)
+        ),
+    )
+}
+
+fn blocked(view: &View<'_>, failure: &Failure) -> Step {
+    let mut settlement = settle::failure(view, failure);
+    if settlement.wake.is_none() {
+        // Never Stalled while deleting: tried again by itself, slowly.
+        settlement.wake = Some(view.now + Duration::from_secs(60));
+    }
+    settlement.step()
+}
+
+fn failure_is_final(failure: &Failure) -> bool {
+    resolve::is_absent(failure.class) || failure.class == FailureClass::Rejected
+}
+
+fn deleting(view: &View<'_>) -> crate::api::Readiness {
+    readiness(view, Reason::Deleting, "Deleting the webhook at Orion")
+}
+
+fn abandon(view: &View<'_>) -> String {
+    format!(
+        "kubectl annotate webhook -n {} {} {RESOLVE}=abandon",
+        view.webhook.metadata.namespace.as_deref().unwrap_or("default"),
+        view.webhook.metadata.name.as_deref().unwrap_or_default()
+    )
+}
+
+impl memory::Memory {
+    /// A webhook was deleted while its Webhook is going.
+    pub fn deleted(&mut self, id: &str) {
+        self.deleted.insert(id.to_owned());
+        self.copies.remove(id);
+    }
+}

@@ -1,0 +1,212 @@
+//! A create whose result is not known (design section 4, "Uncertain", "Resolving"), and a person's decision about it.
+
+use std::time::Duration;
+
+use super::settle::{self, readiness, settlement};
+use super::view::{Boot, ConnectionFacts, Snapshot, View};
+use super::{Step, adopt, create};
+use crate::api::{Attempt, FailureClass, RESOLVE, Reason, Support};
+
+/// Two lists that show nothing of ours are this far apart, or less with a shorter settle time.
+const LISTS_APART: Duration = Duration::from_secs(5);
+
+/// A person's decision in the annotation `orion-operator.dev/resolve`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Decision<'a> {
+    /// This Orion webhook is ours.
+    Adopt(&'a str),
+    /// POST again, whatever this attempt did.
+    Retry(&'a str),
+    /// Create anew, although this id is stored.
+    Recreate(&'a str),
+    /// Let the object go and send nothing.
+    Abandon,
+}
+
+pub(super) fn decision(text: &str) -> Option<Decision<'_>> {
+    let text = text.trim();
+    match text.split_once('=') {
+        Some(("adopt", id)) if !id.is_empty() => Some(Decision::Adopt(id)),
+        Some(("retry", token)) if !token.is_empty() => Some(Decision::Retry(token)),
+        Some(("recreate", id)) if !id.is_empty() => Some(Decision::Recreate(id)),
+        Some((_, _)) => None,
+        None => (text == "abandon").then_some(Decision::Abandon),
+    }
+}
+
+/// Acts on a person's decision, if it fits the state of this (living) Webhook.
+pub(super) fn by_a_person(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
+    let decision = decision(view.annotation(RESOLVE)?)?;
+    let open = view.open_attempt();
+    match decision {
+        Decision::Adopt(id) if view.stored_id() == Some(id) => Some(Step::ClearResolve),
+        Decision::Adopt(id) if view.stored_id().is_none() && view.has_finalizer() => {
+            Some(adopt::by_decision(view, connection, id, open.as_ref()))
+        }
+        Decision::Retry(token) if view.stored_id().is_none() && token == open.as_ref().map_or(NO_TOKEN, |open| &open.token) => {
+            Some(create::attempt(view, connection, true))
+        }
+        Decision::Recreate(id) if view.stored_id() == Some(id) => Some(create::attempt(view, connection, true)),
+        Decision::Adopt(_) | Decision::Retry(_) | Decision::Recreate(_) | Decision::Abandon => None,
+    }
+}
+
+/// What is known of a create of unknown result.
+pub(super) enum Finding<'a> {
+    /// Nothing yet: this comes first. Also where only a person can tell.
+    NotYet(Step),
+    /// Webhooks with our marker, in this list.
+    Ours(&'a Snapshot, &'a [String]),
+    /// No marker of ours, but webhooks that could be it, on a connection that shows no markers.
+    Alike(Vec<&'a str>),
+    /// It took no effect.
+    Nothing,
+}
+
+/// A create of unknown result: waits for it to settle, then looks for its marker.
+pub(super) fn uncertain(view: &View<'_>, connection: &ConnectionFacts, attempt: Option<&Attempt>) -> Step {
+    let adopt = view.webhook.spec.adopt.as_ref();
+    match (find(view, connection, attempt), adopt) {
+        (Finding::NotYet(step), _) => step,
+        (Finding::Ours(snapshot, ours), _) => {
+            found(view, connection, snapshot, ours, attempt.map(|attempt| attempt.token.as_str()))
+        }
+        (Finding::Alike(_) | Finding::Nothing, Some(adopt)) => adopt::plan(view, connection, adopt, attempt),
+        (Finding::Alike(ids), None) => {
+            unresolved(view, "Orion lists webhooks that could be the one, and shows no markers to tell", &ids)
+        }
+        (Finding::Nothing, None) => create::attempt(view, connection, false),
+    }
+}
+
+/// Finds out what became of a create.
+pub(super) fn find<'a>(view: &View<'a>, connection: &'a ConnectionFacts, attempt: Option<&Attempt>) -> Finding<'a> {
+    if let Some(attempt) = attempt.filter(|attempt| attempt.instance != view.settings.instance.prefix()) {
+        let why = format!(
+            "The create attempt was begun by another installation ({}); this one is {}. Give this operator the same \
+             --instance-id if it has moved",
+            or_unknown(&attempt.instance),
+            view.settings.instance.prefix()
+        );
+        return Finding::NotYet(unresolved(view, &why, &[]));
+    }
+    if connection.capabilities.list == Support::Absent {
+        return Finding::NotYet(unresolved(view, "Orion has no list in which to look for the webhook", &[]));
+    }
+    let settle_time = view.settle_time(connection);
+    let Some(doubt) = &view.memory.doubt else { return not_before(view, view.now + settle_time) };
+    let settled_at = doubt.since + settle_time;
+    if view.now < settled_at {
+        return not_before(view, settled_at);
+    }
+    if let Some(trouble) = &connection.trouble {
+        let message = format!("{UNKNOWN}. {}", trouble.message);
+        return Finding::NotYet(settle::wait(view, Reason::CreateUncertain, message, view.now + settle::BACKOFF_CAP));
+    }
+    if !view.fresh {
+        return Finding::NotYet(Step::Refresh);
+    }
+    look(view, connection, &doubt.lists, settled_at)
+}
+
+/// Reads lists until one shows our marker or two show that it is not there.
+fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settled_at: Boot) -> Finding<'a> {
+    let apart = LISTS_APART.min(view.settings.create_settle);
+    let earliest = seen.first().map_or(settled_at, |first| *first + apart);
+    let snapshot = match &view.round.list {
+        None if view.now < earliest => return not_before(view, earliest),
+        None => return Finding::NotYet(Step::List { begun_after: earliest }),
+        Some(Ok(snapshot)) => snapshot,
+        Some(Err(failure)) if is_absent(failure.class) || failure.class == FailureClass::Forbidden => {
+            return Finding::NotYet(unresolved(view, "Orion has no list that these credentials may read", &[]));
+        }
+        Some(Err(failure)) => {
+            let message = format!("{UNKNOWN}. {}", settle::explain(failure));
+            return Finding::NotYet(settle::failed(view, readiness(view, Reason::CreateUncertain, message)).step());
+        }
+    };
+    if let Some(owner) = view.owner(connection) {
+        let ours = snapshot.ids_of(&owner);
+        if !ours.is_empty() {
+            return Finding::Ours(snapshot, ours);
+        }
+    }
+    if let Some(flaw) = &snapshot.flaw {
+        let message = format!("{UNKNOWN}, and Orion's list is not complete: {flaw}. Reading it again");
+        return Finding::NotYet(settle::failed(view, readiness(view, Reason::CreateUncertain, message)).step());
+    }
+    let first = seen.first().map_or(snapshot.begun, |first| *first);
+    if snapshot.begun < first + apart {
+        return not_before(view, first + apart);
+    }
+    let spec = &view.webhook.spec;
+    let alike: Vec<&str> = snapshot
+        .webhooks()
+        .filter(|webhook| webhook.looks_like(&spec.url, &spec.user_id, &spec.presence_name))
+        .map(|webhook| webhook.id.as_str())
+        .collect();
+    let markers_survive = connection.ownership && (connection.markers_survive || snapshot.shows_markers());
+    if alike.is_empty() || markers_survive { Finding::Nothing } else { Finding::Alike(alike) }
+}
+
+fn not_before<'a>(view: &View<'_>, until: Boot) -> Finding<'a> {
+    Finding::NotYet(uncertain_until(view, until))
+}
+
+/// Our marker is at Orion: the stored id, else the bytewise lowest, is recorded.
+pub(super) fn found(view: &View<'_>, connection: &ConnectionFacts, snapshot: &Snapshot, ours: &[String], token: Option<&str>) -> Step {
+    let id = ours.iter().find(|id| view.stored_id() == Some(id.as_str())).or_else(|| ours.iter().min());
+    match id.and_then(|id| snapshot.get(id)) {
+        Some(remote) => adopt::take_over(view, connection, remote, token),
+        None => settle::retry(view, Reason::CreateUncertain, UNKNOWN),
+    }
+}
+
+/// Stands for the token where a finalizer is all that is left of an attempt.
+const NO_TOKEN: &str = "none";
+
+const UNKNOWN: &str = "It is not known whether Orion created the webhook";
+
+/// Waits, without any call, until the create has settled one way or the other.
+pub(super) fn uncertain_until(view: &View<'_>, until: Boot) -> Step {
+    let message = format!(
+        "{UNKNOWN}. Nothing is sent again until this is found out by itself, after --create-settle; nothing to do"
+    );
+    let readiness = readiness(view, Reason::CreateUncertain, message);
+    settlement(view, readiness, Some(until)).step()
+}
+
+/// Only a person can say what became of the create. The message names every way out, word for word.
+pub(super) fn unresolved(view: &View<'_>, why: &str, candidates: &[&str]) -> Step {
+    let kubectl = |value: &str| {
+        format!(
+            "kubectl annotate webhook -n {} {} {RESOLVE}={value}",
+            view.webhook.metadata.namespace.as_deref().unwrap_or("default"),
+            view.webhook.metadata.name.as_deref().unwrap_or_default()
+        )
+    };
+    let mut message = format!("{UNKNOWN}. {why}. ");
+    if view.is_deleting() {
+        message.push_str(&format!("Look at Orion and delete it there if it exists, then let this object go: {}", kubectl("abandon")));
+    } else {
+        message.push_str(&match candidates {
+            [] => format!("If it exists at Orion: {}", kubectl("adopt=<id>")),
+            ids => format!("If one of {} is it: {}", ids.join(", "), kubectl("adopt=<id>")),
+        });
+        match view.open_attempt() {
+            Some(attempt) => message.push_str(&format!(". If it does not: {}", kubectl(&format!("retry={}", attempt.token)))),
+            None => message.push_str(&format!(". If it does not: {}", kubectl(&format!("retry={NO_TOKEN}")))),
+        }
+    }
+    settle::report(view, Reason::CreateUnresolved, message)
+}
+
+/// Answers that mean that Orion does not have the operation.
+pub(super) fn is_absent(class: FailureClass) -> bool {
+    matches!(class, FailureClass::NotFound | FailureClass::MethodNotAllowed)
+}
+
+fn or_unknown(text: &str) -> &str {
+    if text.is_empty() { "unknown" } else { text }
+}
+

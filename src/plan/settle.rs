@@ -1,0 +1,244 @@
+//! The end of a reconcile: the new status, and when to look again.
+
+use std::time::Duration;
+
+use super::memory::Verdict;
+use super::view::{Boot, ConnectionFacts, SecretProblem, Trouble, View};
+use super::{Step, memory};
+use crate::api::{
+    AppliedSecret, Failure, REQUESTED_AT, RESOLVE, Readiness, Reason, State, WebhookStatus, conditions, ready_condition,
+};
+
+/// What must still hold when the status is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// The Webhook is the one that was read.
+    ResourceVersion,
+    /// It is the same object and this attempt is still the recorded one: an id is recorded only then.
+    Attempt(String),
+}
+
+/// The end of a reconcile.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The status as it shall be; written only if it differs.
+    pub status: WebhookStatus,
+    /// Tests of the write.
+    pub guard: Guard,
+    /// What its conditions say.
+    pub readiness: Readiness,
+    /// When to look again; `None`: when something changes.
+    pub wake: Option<Boot>,
+    /// This was a failure: the next back-off is longer.
+    pub failed: bool,
+    /// Failures in a row, where this was none.
+    pub failures: u32,
+    /// What Orion is now known to have: `Some(None)` for no longer known.
+    pub synced: Option<Option<u64>>,
+    /// When drift is to be looked for next.
+    pub next_check: Option<Boot>,
+}
+
+impl Settlement {
+    pub(super) fn step(self) -> Step {
+        Step::Settle(Box::new(self))
+    }
+
+    pub(super) fn change(mut self, change: impl FnOnce(&mut WebhookStatus)) -> Self {
+        change(&mut self.status);
+        self
+    }
+
+    pub(super) fn settling(mut self, token: Option<&str>) -> Self {
+        if let Some(token) = token {
+            self.status.settled_attempt = Some(token.to_owned());
+            self.guard = Guard::Attempt(token.to_owned());
+        }
+        self
+    }
+}
+
+/// The least wait after a failure.
+const BACKOFF_BASE: Duration = Duration::from_secs(1);
+/// The longest wait after a failure.
+pub(super) const BACKOFF_CAP: Duration = Duration::from_secs(300);
+
+/// Exponential back-off with full jitter: uniform between 1 s and 1 s · 2^`failures`, at most 5 min. `jitter` is in `[0, 1)`.
+#[must_use]
+pub fn backoff(failures: u32, jitter: f64) -> Duration {
+    let ceiling = BACKOFF_BASE.saturating_mul(2_u32.saturating_pow(failures.saturating_add(1))).min(BACKOFF_CAP);
+    BACKOFF_BASE + ceiling.saturating_sub(BACKOFF_BASE).mul_f64(jitter.clamp(0.0, 1.0))
+}
+
+/// A settlement that says `readiness` and changes nothing else. It answers `requestedAt`.
+pub(super) fn settlement(view: &View<'_>, readiness: Readiness, wake: Option<Boot>) -> Settlement {
+    let mut status = view.status();
+    status.observed_generation = Some(view.generation());
+    status.last_handled_reconcile_at = view.annotation(REQUESTED_AT).map(str::to_owned);
+    status.conditions = conditions(&status.conditions, &readiness, view.generation(), view.clock);
+    Settlement {
+        status,
+        guard: Guard::ResourceVersion,
+        readiness,
+        wake,
+        failed: false,
+        failures: view.memory.failures,
+        synced: None,
+        next_check: None,
+    }
+}
+
+/// A readiness for this Webhook, which says so where a person's annotation fits nothing.
+pub(super) fn readiness(view: &View<'_>, reason: Reason, message: impl Into<String>) -> Readiness {
+    let mut message = message.into();
+    if let Some(value) = view.annotation(RESOLVE) {
+        let value: String = value.chars().filter(|c| c.is_ascii_graphic()).take(300).collect();
+        message.push_str(&format!(". The annotation {RESOLVE}: {value} fits nothing here and was left alone"));
+    }
+    Readiness { reason, message, deleting: view.is_deleting() }
+}
+
+/// An earlier verdict stands.
+pub(super) fn keep(view: &View<'_>, verdict: &Verdict) -> Step {
+    settlement(view, verdict.readiness.clone(), verdict.wake).step()
+}
+
+/// A state that ends by a change of the inputs only.
+pub(super) fn report(view: &View<'_>, reason: Reason, message: impl Into<String>) -> Step {
+    settlement(view, readiness(view, reason, message), None).step()
+}
+
+/// A state that ends at a known time at the latest.
+pub(super) fn wait(view: &View<'_>, reason: Reason, message: impl Into<String>, until: Boot) -> Step {
+    settlement(view, readiness(view, reason, message), Some(until)).step()
+}
+
+/// A failure that will be tried again by itself after a back-off.
+pub(super) fn retry(view: &View<'_>, reason: Reason, message: impl Into<String>) -> Step {
+    failed(view, readiness(view, reason, message)).step()
+}
+
+/// A settlement after a failure.
+pub(super) fn failed(view: &View<'_>, readiness: Readiness) -> Settlement {
+    let wake = view.now + backoff(view.memory.failures, view.jitter);
+    let mut settlement = settlement(view, readiness, Some(wake));
+    settlement.failed = true;
+    settlement
+}
+
+/// A failed call, by its class: tried again by itself, or left to a person.
+pub(super) fn failure(view: &View<'_>, failure: &Failure) -> Settlement {
+    let readiness = readiness(view, failure.reason(), explain(failure));
+    match readiness.state() {
+        State::Stalled => settlement(view, readiness, None),
+        // A retry that Orion puts off is the connection's matter; the back-off is only the latest time to look.
+        State::Ready | State::Unknown | State::Retrying | State::Suspended => failed(view, readiness),
+    }
+}
+
+/// It may go better by itself.
+pub(super) fn is_passing(failure: &Failure) -> bool {
+    failure.reason().state() == State::Retrying
+}
+
+/// Header values cannot be had.
+pub(super) fn secret_problem(view: &View<'_>, problem: &SecretProblem) -> Step {
+    let readiness = readiness(view, problem.reason, problem.message.clone());
+    match readiness.state() {
+        State::Stalled => settlement(view, readiness, None).step(),
+        State::Ready | State::Unknown | State::Retrying | State::Suspended => failed(view, readiness).step(),
+    }
+}
+
+/// The connection is in trouble: one condition, no attempts, until it says that it is back.
+pub(super) fn wait_for_connection(view: &View<'_>, trouble: &Trouble) -> Step {
+    wait(view, trouble.reason, trouble.message.clone(), view.now + BACKOFF_CAP)
+}
+
+/// `--dry-run`: says what would be done.
+pub(super) fn dry_run(view: &View<'_>, what: &str) -> Step {
+    let host = url_host(&view.webhook.spec.url);
+    wait(
+        view,
+        Reason::DryRun,
+        format!("Dry run: would {what} the webhook for {host} at Orion. Start the operator without --dry-run to do it"),
+        view.now + view.interval(),
+    )
+}
+
+/// Orion has the webhook as declared.
+pub(super) fn synced(view: &View<'_>, connection: &ConnectionFacts, id: &str, versions: &[AppliedSecret]) -> Settlement {
+    let next_check = view.now + view.interval().mul_f64(1.0 + view.jitter / 10.0);
+    let message = format!("Orion at {} has the webhook as declared", connection.endpoint.host());
+    let mut settlement = settlement(view, readiness(view, Reason::Synced, message), Some(next_check));
+    settlement.status.webhook_id = Some(id.to_owned());
+    settlement.status.endpoint = Some(connection.endpoint.as_str().to_owned());
+    settlement.status.applied_secrets = versions.to_vec();
+    settlement.synced = Some(Some(memory::digest(&view.webhook.spec, versions)));
+    settlement.next_check = Some(next_check);
+    settlement.failures = 0;
+    settlement
+}
+
+/// The status to show while a step takes longer than 5 s, if none speaks of this generation yet.
+#[must_use]
+pub fn progressing(view: &View<'_>) -> Option<WebhookStatus> {
+    let status = view.status();
+    let ready = ready_condition(&status.conditions);
+    let said = if view.is_deleting() {
+        ready.is_some_and(|ready| ready.status == "False" && ready.reason != Reason::Suspended.as_str())
+            && status.observed_generation == Some(view.generation())
+    } else {
+        ready.is_some() && status.observed_generation == Some(view.generation())
+    };
+    let readiness = if view.is_deleting() {
+        readiness(view, Reason::Deleting, "Deleting the webhook at Orion")
+    } else {
+        readiness(view, Reason::Progressing, "Waiting for Orion to answer")
+    };
+    (!said).then(|| settlement(view, readiness, None).status)
+}
+
+/// What happened and what to do about it. Also the text of a connection's trouble, so that both read the same.
+#[must_use]
+pub fn explain(failure: &Failure) -> String {
+    let advice = match failure.reason() {
+        Reason::OrionUnavailable => "Trying again by itself; if it lasts, check the connection's URL and that Orion is up",
+        Reason::Timeout => "Trying again by itself; if it lasts, check the network or raise the connection's timeout",
+        Reason::TLSFailed => "Trying again by itself; check Orion's certificate, or give its CA to the connection",
+        Reason::RateLimited => "Trying again by itself when Orion allows",
+        Reason::RemoteProtocolError => "Trying again by itself; check that the URL and path prefix lead to Orion and not to something in front of it",
+        Reason::Rejected => "Correct the spec; it is sent again when it changes",
+        Reason::Unauthorized => "Renew the connection's credentials; it is tried again when they change",
+        Reason::Forbidden => "Give the credentials the right to manage webhooks, then annotate the Webhook with reconcile.fluxcd.io/requestedAt",
+        Reason::EndpointNotFound => "Check the connection's URL and path prefix",
+        Reason::UnexpectedRedirect => "Redirects are never followed; give the connection the address it leads to",
+        Reason::Conflict => "Find the webhook that is in the way at Orion; remove it, or adopt it with spec.adopt.id",
+        Reason::Synced
+        | Reason::Progressing
+        | Reason::CreateUncertain
+        | Reason::DryRun
+        | Reason::SecretNotFound
+        | Reason::ConnectionNotFound
+        | Reason::ConnectionNotReady
+        | Reason::Deleting
+        | Reason::InvalidSpec
+        | Reason::NotAllowed
+        | Reason::SecretInvalid
+        | Reason::InsecureConnection
+        | Reason::UpdateUnsupported
+        | Reason::DeleteUnsupported
+        | Reason::CreateUnresolved
+        | Reason::AdoptionFailed
+        | Reason::EndpointChanged
+        | Reason::MassDrift
+        | Reason::Suspended => "",
+    };
+    let message = failure.message.trim_end_matches('.');
+    if advice.is_empty() { message.to_owned() } else { format!("{message}. {advice}") }
+}
+
+/// The host of a webhook's url: all of it that a message may show.
+pub(super) fn url_host(url: &str) -> String {
+    url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "its url".to_owned())
+}

@@ -1,0 +1,314 @@
+//! A Webhook whose id is stored: kept as declared.
+
+use super::adopt::is_taken_by_force;
+use super::gone;
+use super::settle::{self, Settlement, failed, readiness, settlement, synced};
+use super::view::{Boot, ConnectionFacts, Identity, View};
+use super::{Step, memory};
+use crate::api::{AppliedSecret, Failure, FailureClass, Reason, RemoteWebhook, Support, ready_condition};
+
+/// The id `id` is stored.
+pub(super) fn stored(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
+    let status = view.status();
+    if status.endpoint.as_deref().is_some_and(|endpoint| endpoint != connection.endpoint.as_str()) {
+        return moved(view, connection, id);
+    }
+    if let Some(step) = rotated(view, &status.applied_secrets) {
+        return step;
+    }
+    let versions = versions(view);
+    let wanted = memory::digest(&view.webhook.spec, &versions);
+    let is_due = view.is_requested() || view.memory.next_check.is_some_and(|check| check <= view.now);
+    match view.memory.synced {
+        Some(known) if known != wanted => update(view, connection, id),
+        Some(_) if !is_due => delete_copy(view, connection, id).unwrap_or_else(|| at_rest(view, connection, id, &versions)),
+        Some(_) | None => observe(view, connection, id),
+    }
+}
+
+/// A Secret may have changed: read it. The cache only hints; what is read counts.
+fn rotated(view: &View<'_>, applied: &[AppliedSecret]) -> Option<Step> {
+    match &view.round.secrets {
+        Some(Ok(_)) => None,
+        Some(Err(problem)) => Some(settle::secret_problem(view, problem)),
+        None => {
+            let changed = view.webhook.spec.secret_names().into_iter().any(|name| {
+                let cached = view.secret_versions.get(name).and_then(Option::as_deref);
+                let applied = applied.iter().find(|secret| secret.name == name).map(|secret| secret.resource_version.as_str());
+                cached.is_none() || is_newer(cached, applied)
+            });
+            changed.then_some(Step::ReadSecrets)
+        }
+    }
+}
+
+/// resourceVersions are compared as numbers where they are numbers (Kubernetes 1.35 made that part of the API): a cache
+/// that lags behind a value that was just pushed must not look like a rotation.
+fn is_newer(cached: Option<&str>, applied: Option<&str>) -> bool {
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
+    match (number(cached), number(applied)) {
+        (Some(cached), Some(applied)) => cached > applied,
+        (_, _) => cached != applied,
+    }
+}
+
+/// The Secrets' versions: as read in this round, else as last pushed.
+fn versions(view: &View<'_>) -> Vec<AppliedSecret> {
+    match &view.round.secrets {
+        Some(Ok(values)) => values.versions.clone(),
+        Some(Err(_)) | None => view.status().applied_secrets,
+    }
+}
+
+/// Nothing is due.
+fn at_rest(view: &View<'_>, connection: &ConnectionFacts, id: &str, versions: &[AppliedSecret]) -> Step {
+    let mut settlement = synced(view, connection, id, versions);
+    if let Some(next_check) = view.memory.next_check {
+        let copies = view.memory.copies.values().map(|first| *first + view.settle_time(connection)).filter(|at| *at > view.now);
+        settlement.next_check = Some(next_check);
+        settlement.wake = copies.min().map_or(Some(next_check), |copy| Some(copy.min(next_check)));
+    }
+    settlement.step()
+}
+
+/// Looks at Orion's side: a shared list while many are due, one GET when one was asked for.
+fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
+    if let Some(trouble) = &connection.trouble {
+        return if is_synced(view) {
+            stay(view, view.now + super::settle::BACKOFF_CAP).step()
+        } else {
+            settle::wait_for_connection(view, trouble)
+        };
+    }
+    if let Some((read, result)) = &view.round.remote
+        && read == id
+    {
+        return match result {
+            Ok(remote) => compare(view, connection, remote),
+            Err(failure) if failure.class == FailureClass::NotFound && failure.json => gone::plan(view, connection, id),
+            Err(failure) if failure.class == FailureClass::MethodNotAllowed => blind(view, connection, id),
+            Err(failure) => check_failed(view, failure),
+        };
+    }
+    let by_list = connection.capabilities.list != Support::Absent;
+    let by_get = connection.capabilities.get != Support::Absent;
+    match &view.round.list {
+        Some(Ok(snapshot)) => match snapshot.get(id) {
+            Some(remote) => compare(view, connection, remote),
+            None if by_get => Step::Get { id: id.to_owned() },
+            None => gone::plan(view, connection, id),
+        },
+        Some(Err(failure)) if !super::resolve::is_absent(failure.class) => check_failed(view, failure),
+        Some(Err(_)) if by_get => Step::Get { id: id.to_owned() },
+        None if by_get && (view.is_requested() || !by_list) => Step::Get { id: id.to_owned() },
+        None if by_list => Step::List { begun_after: view.now.saturating_sub(view.interval() / 10) },
+        Some(Err(_)) | None => blind(view, connection, id),
+    }
+}
+
+/// Orion cannot be looked at: only what was sent is known.
+fn blind(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
+    if is_synced(view) || view.memory.synced.is_some() {
+        synced(view, connection, id, &versions(view)).step()
+    } else {
+        update(view, connection, id)
+    }
+}
+
+fn compare(view: &View<'_>, connection: &ConnectionFacts, remote: &RemoteWebhook) -> Step {
+    let versions = match &view.round.secrets {
+        None => return Step::ReadSecrets,
+        Some(Err(problem)) => return settle::secret_problem(view, problem),
+        Some(Ok(values)) => &values.versions,
+    };
+    let is_same = view.desired(connection).is_some_and(|desired| remote.matches(&desired));
+    // A masked value cannot be compared: a Secret that is not the applied one is pushed all the same.
+    let is_pushed = view.memory.synced.is_some() || versions_of(view) == *versions;
+    if !is_same || !is_pushed || is_taken_by_force(view, connection, remote) {
+        return update(view, connection, &remote.id);
+    }
+    delete_copy(view, connection, &remote.id).unwrap_or_else(|| synced(view, connection, &remote.id, versions).step())
+}
+
+fn versions_of(view: &View<'_>) -> Vec<AppliedSecret> {
+    view.status().applied_secrets
+}
+
+/// A check failed. What was synced stays so: the connection shows the trouble.
+fn check_failed(view: &View<'_>, failure: &Failure) -> Step {
+    if is_synced(view) {
+        let mut settlement = stay(view, view.now + settle::backoff(view.memory.failures, view.jitter));
+        settlement.failed = true;
+        return settlement.step();
+    }
+    settle::failure(view, failure).step()
+}
+
+/// The status says that this generation is in sync.
+fn is_synced(view: &View<'_>) -> bool {
+    let status = view.status();
+    ready_condition(&status.conditions).is_some_and(|ready| ready.status == "True")
+        && status.observed_generation == Some(view.generation())
+        && view.memory.synced.is_none_or(|known| known == memory::digest(&view.webhook.spec, &versions(view)))
+}
+
+/// The conditions stay as they are until `wake`.
+pub(super) fn stay(view: &View<'_>, wake: Boot) -> Settlement {
+    let status = view.status();
+    let ready = ready_condition(&status.conditions);
+    let reason = ready.and_then(|ready| ready.reason.parse().ok()).unwrap_or(Reason::Progressing);
+    let message = ready.map_or_else(|| "Looking at Orion again".to_owned(), |ready| ready.message.clone());
+    let mut readiness = readiness(view, reason, "");
+    readiness.message = message;
+    settlement(view, readiness, Some(wake))
+}
+
+/// Brings the webhook to what is declared.
+pub(super) fn update(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
+    if connection.capabilities.put == Support::Absent && connection.capabilities.patch == Support::Absent {
+        return unsupported(view, connection);
+    }
+    if let Some(trouble) = &connection.trouble {
+        return settle::wait_for_connection(view, trouble);
+    }
+    match &view.round.secrets {
+        None => return Step::ReadSecrets,
+        Some(Err(problem)) => return settle::secret_problem(view, problem),
+        Some(Ok(_)) => {}
+    }
+    if view.settings.dry_run {
+        return settle::dry_run(view, "update");
+    }
+    Step::Update { id: id.to_owned() }
+}
+
+fn unsupported(view: &View<'_>, connection: &ConnectionFacts) -> Step {
+    settle::report(
+        view,
+        Reason::UpdateUnsupported,
+        format!(
+            "Orion at {} has neither PUT nor PATCH for webhooks, and what it has is not what is declared. Undo the change, \
+             or delete this Webhook and apply it again",
+            connection.endpoint.host()
+        ),
+    )
+}
+
+pub(super) fn after_update(view: &View<'_>, connection: &ConnectionFacts, id: &str, result: &Result<String, Failure>) -> Step {
+    match result {
+        Ok(_) => synced(view, connection, id, &versions(view)).step(),
+        Err(failure) if failure.class == FailureClass::MethodNotAllowed => unsupported(view, connection),
+        Err(failure) if failure.class == FailureClass::NotFound => {
+            let message = "Orion does not find the webhook for an update; looking whether it is gone";
+            let mut settlement = failed(view, readiness(view, Reason::Progressing, message));
+            settlement.synced = Some(None);
+            settlement.step()
+        }
+        Err(failure) => {
+            let mut settlement = settle::failure(view, failure);
+            if !failure.is_known_refusal() {
+                // It may have taken effect: look before anything is compared with memory again.
+                settlement.synced = Some(None);
+            }
+            settlement.step()
+        }
+    }
+}
+
+/// A second webhook with our marker, shown by complete lists at least a settle time apart, next to the stored one.
+fn delete_copy(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Option<Step> {
+    let settle_time = view.settle_time(connection);
+    let (copy, first) = view.memory.copies.iter().find(|(_, first)| **first + settle_time <= view.now)?;
+    if connection.trouble.is_some() || connection.capabilities.delete == Support::Absent || view.settings.dry_run {
+        return None;
+    }
+    let shown_again = connection.last_list.as_ref().filter(|list| list.begun >= *first + settle_time);
+    match (shown_again, &view.round.list) {
+        (Some(list), _) if list.is_complete() && list.get(id).is_some() && list.get(copy).is_some() => {
+            Some(Step::Delete { id: copy.clone() })
+        }
+        (None, None) => Some(Step::List { begun_after: *first + settle_time }),
+        (_, _) => None,
+    }
+}
+
+/// A copy was deleted, or not: either way the stored webhook is what counts, and the next round looks again.
+pub(super) fn after_copy_deleted(view: &View<'_>, connection: &ConnectionFacts, _copy: &str, _: &Result<String, Failure>) -> Step {
+    match view.stored_id() {
+        Some(id) => synced(view, connection, id, &versions(view)).step(),
+        None => settle::retry(view, Reason::Progressing, "Looking at Orion again"),
+    }
+}
+
+/// The stored id belongs to another endpoint: it is the same webhook only if our marker is on it here too.
+fn moved(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
+    if let Some(trouble) = &connection.trouble {
+        return settle::wait_for_connection(view, trouble);
+    }
+    match &view.round.remote {
+        None if connection.capabilities.get != Support::Absent => return Step::Get { id: id.to_owned() },
+        Some((_, Ok(remote))) if remote.owner().is_some() && remote.owner() == view.owner(connection) => {
+            return super::adopt::take_over(view, connection, remote, None);
+        }
+        Some((_, Err(failure))) if settle::is_passing(failure) => return settle::failure(view, failure).step(),
+        Some(_) | None => {}
+    }
+    let namespace = view.webhook.metadata.namespace.as_deref().unwrap_or("default");
+    let name = view.webhook.metadata.name.as_deref().unwrap_or_default();
+    settle::report(
+        view,
+        Reason::EndpointChanged,
+        format!(
+            "{id} was created at {}, and the connection now leads to {}, which does not show it as ours. Point the connection \
+             back, or create a new webhook here and leave the old one: kubectl annotate webhook -n {namespace} {name} {}=recreate={id}",
+            view.status().endpoint.unwrap_or_default(),
+            connection.endpoint,
+            crate::api::RESOLVE
+        ),
+    )
+}
+
+/// `spec.suspend`: nothing is changed at Orion. Ready stays True only if the rest of the spec is what was last synced.
+pub(super) fn suspended(view: &View<'_>, connection: &ConnectionFacts) -> Step {
+    let applied = view.status().applied_secrets;
+    let wanted = memory::digest(&view.webhook.spec, &applied);
+    let is_synced = match (view.identity(), view.memory.synced) {
+        (Identity::Stored { .. }, Some(known)) => known == wanted && was_ready(view),
+        (Identity::Stored { .. }, None) if view.status().observed_generation == Some(view.generation()) => was_ready(view),
+        (Identity::Stored { id }, None) if was_ready(view) => match seen(view, connection, id) {
+            Seen::Not(step) => return step,
+            Seen::Same(same) => same,
+        },
+        (Identity::Stored { .. } | Identity::Carried { .. } | Identity::Open { .. } | Identity::Bare | Identity::Free, _) => false,
+    };
+    if !is_synced {
+        return settle::report(view, Reason::Suspended, "Suspended; the spec is sent to Orion when spec.suspend is taken out");
+    }
+    let mut settlement = stay(view, view.now);
+    settlement.wake = None;
+    settlement.synced = Some(Some(wanted));
+    settlement.step()
+}
+
+fn was_ready(view: &View<'_>) -> bool {
+    ready_condition(&view.status().conditions).is_some_and(|ready| ready.status == "True")
+}
+
+enum Seen {
+    Not(Step),
+    Same(bool),
+}
+
+/// After a restart, memory does not say what was last synced: Orion does, as far as it can be read.
+fn seen(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Seen {
+    match (&view.round.remote, &view.round.secrets) {
+        (None, _) if connection.trouble.is_none() && connection.capabilities.get != Support::Absent => {
+            Seen::Not(Step::Get { id: id.to_owned() })
+        }
+        (Some((_, Ok(_))), None) => Seen::Not(Step::ReadSecrets),
+        (Some((_, Ok(remote))), Some(Ok(_))) => {
+            Seen::Same(view.desired(connection).is_some_and(|desired| remote.matches(&desired)))
+        }
+        (_, _) => Seen::Same(false),
+    }
+}

@@ -1,0 +1,56 @@
+//! The probes and the metrics page.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// Reads a bind address: `:8080`, `0` for off, or `address:port`.
+///
+/// # Errors
+/// Says that it is none of these.
+pub fn bind_address(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "0" || text.is_empty() {
+        return Ok(None);
+    }
+    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    full.parse().map(Some).map_err(|_| format!("\"{text}\" is not an address like :8080 or 127.0.0.1:8080, nor 0 for off"))
+}
+
+/// `/healthz`: the process lives. `/readyz`: its caches are filled. Orion has no part in either.
+#[must_use]
+pub fn probes(ready: watch::Receiver<bool>) -> Router {
+    Router::new().route("/healthz", get(async || "ok\n")).route(
+        "/readyz",
+        get(async move || {
+            if *ready.borrow() {
+                (StatusCode::OK, "ok\n")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "the caches are not filled yet: is the CRD installed, and may the ServiceAccount watch Webhooks and Secrets?\n")
+            }
+        }),
+    )
+}
+
+/// `/metrics`.
+#[must_use]
+pub fn metrics(metrics: Arc<Metrics>) -> Router {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Router::new().route("/metrics", get(async move || ([(header::CONTENT_TYPE, content_type)], metrics.page())))
+}
+
+/// Serves until stopped.
+///
+/// # Errors
+/// The address cannot be bound.
+pub async fn serve(address: SocketAddr, router: Router, stop: CancellationToken) -> std::io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}

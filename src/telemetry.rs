@@ -1,0 +1,29 @@
+//! Logs. Only this crate speaks at every level: libraries may log what passes through them, and that can be a secret.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// Format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Starts logging to standard error.
+///
+/// # Errors
+/// The level is not one of error, warn, info, debug, trace.
+pub fn init(level: tracing::Level, format: LogFormat) -> Result<(), ParseError> {
+    // kube's client quotes the text of an answer that does not decode, which may be a Secret.
+    let filter = EnvFilter::try_new(format!("warn,kube_client::client=off,orion_operator={level}"))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second call (in tests) keeps the first subscriber.
+    let _ = match format {
+        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+        LogFormat::Text => subscriber.try_init(),
+    };
+    Ok(())
+}

@@ -3,4 +3,5 @@
 //! Dependencies point one way: `api <- plan <- controller -> orion`.
 
 pub mod api;
+pub mod cli;
 pub mod orion;

@@ -56,6 +56,7 @@ impl Binaries {
         if let Some(found) = Self::from_cache(&cache) {
             return Ok(found);
         }
+        go_build::require_go().await?;
         note("The local control plane's binaries are not there yet; this is needed once.");
         if !cache.join(APISERVER).is_file()
             && let Err(error) = during(

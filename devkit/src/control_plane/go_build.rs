@@ -15,6 +15,9 @@ use super::progress::{during, note};
 /// How long one `go build` may take. The largest needs some four minutes on two idle cores.
 const BUILD_LIMIT: Duration = Duration::from_secs(45 * 60);
 
+/// How long `go version` may take.
+const VERSION_LIMIT: Duration = Duration::from_secs(30);
+
 /// A Go module that requires one released tool, with the exact versions of all that the tool needs.
 struct Module {
     go_mod: &'static str,
@@ -107,6 +110,13 @@ async fn build(cache: &Path, name: &str, module: &Module, package: &str) -> Resu
         );
     }
     install(&built, cache, name)
+}
+
+/// Makes sure that there is a Go command at all, before anything else is tried with it.
+pub(crate) async fn require_go() -> Result<()> {
+    let mut go = Command::new("go");
+    go.arg("version");
+    run_go(go, VERSION_LIMIT).await.map(|_| ())
 }
 
 /// Runs the Go command to its end, within `limit`. It and all that it starts are stopped when time runs out, when

@@ -9,12 +9,12 @@ mod envtest;
 mod go_build;
 mod guardian;
 mod kubeconfig;
+mod kubectl;
 mod pki;
 mod processes;
 mod progress;
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -22,7 +22,6 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::Api;
 use kube::api::PostParams;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 
 pub use audit::AuditEvent;
@@ -38,11 +37,8 @@ use progress::note;
 /// How long kube-apiserver may take until it is ready. Seconds on an idle machine.
 const READY_WITHIN: Duration = Duration::from_secs(180);
 
-/// How long one `kubectl` may take.
-const KUBECTL_WITHIN: Duration = Duration::from_secs(60);
-
 /// How often a start is tried again because somebody else took the port just chosen.
-const PORT_ATTEMPTS: u32 = 5;
+const PORT_ATTEMPTS: u32 = 3;
 
 /// Life of a ServiceAccount's token: a day, so that a demo left running goes on.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
@@ -280,69 +276,6 @@ impl ControlPlane {
         &self.server_url
     }
 
-    /// A `kubectl` for the administrator, to which arguments can be added. The user's own kubeconfig and cache are
-    /// neither read nor written. It is killed if dropped while it runs; limiting its time is up to the caller.
-    pub fn kubectl(&self) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(&self.binaries.kubectl);
-        command
-            .env("KUBECONFIG", &self.admin_kubeconfig)
-            .env("HOME", self.data.path())
-            .env("KUBECACHEDIR", self.data.path().join("kubectl-cache"))
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        command
-    }
-
-    /// Runs `kubectl` as the administrator and returns its standard output.
-    ///
-    /// # Errors
-    /// If it fails (the message has its standard error) or takes longer than a minute.
-    pub async fn kubectl_ok(&self, args: &[&str]) -> Result<String> {
-        self.kubectl_with_input(args, "").await
-    }
-
-    /// Applies manifests: `kubectl apply -f -`.
-    ///
-    /// # Errors
-    /// As for [`Self::kubectl_ok`].
-    pub async fn apply(&self, yaml: &str) -> Result<()> {
-        self.kubectl_with_input(&["apply", "-f", "-"], yaml)
-            .await
-            .map(|_| ())
-    }
-
-    async fn kubectl_with_input(&self, args: &[&str], input: &str) -> Result<String> {
-        let what = || format!("kubectl {}", args.join(" "));
-        let mut child = self
-            .kubectl()
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(what)?;
-        let stdin = child.stdin.take();
-        let feed = async {
-            // kubectl may end without having read everything; then its own words say why.
-            if let Some(mut stdin) = stdin {
-                let _ = stdin.write_all(input.as_bytes()).await;
-            }
-        };
-        let run = async { tokio::join!(feed, child.wait_with_output()).1 };
-        let output = tokio::time::timeout(KUBECTL_WITHIN, run)
-            .await
-            .with_context(|| format!("{} took longer than {} s", what(), KUBECTL_WITHIN.as_secs()))?
-            .with_context(what)?;
-        if !output.status.success() {
-            bail!(
-                "{} failed: {}",
-                what(),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        String::from_utf8(output.stdout).with_context(what)
-    }
-
     /// Writes a kubeconfig for an existing ServiceAccount, with a token good for a day, and returns its path. It is
     /// readable by its owner only and goes with the control plane.
     ///
@@ -388,6 +321,11 @@ impl ControlPlane {
     /// If [`Options::audit`] is off or the log cannot be read.
     pub fn audit_events(&self) -> Result<Vec<AuditEvent>> {
         audit::events(&self.data.path().join(AUDIT_LOG))
+    }
+
+    /// Whether kube-controller-manager runs: only then do deleted namespaces go away.
+    pub fn has_controller_manager(&self) -> bool {
+        self.controller_manager.is_some()
     }
 
     /// The temporary directory with certificates, kubeconfigs, etcd's data and one log per process.

@@ -144,7 +144,8 @@ where
 
 /// The last touches on a derived CRD, which attributes cannot make:
 ///
-/// - no `nullable`: then the apiserver drops a `null`, and it means the same as an absent field;
+/// - no `nullable`: then the apiserver drops a `null` (or refuses it, in a server-side apply), and it never means
+///   anything else than an absent field;
 /// - no `format` of an unsigned number, which the apiserver does not know and warns of;
 /// - `status` defaults to `{observedGeneration: -1}`: without it, kstatus takes an object that no operator has seen
 ///   yet for a finished one (<https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>).

@@ -69,7 +69,7 @@ pub struct WebhookSpec {
     /// Stops all changes at Orion, except deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
-    /// Time between drift checks, like 30s, 10m or 1h30m. Default 10m, raised to the operator's --min-interval.
+    /// Time between drift checks, like 30s, 10m or 1h30m. Default: the operator's --interval (10m); least: its --min-interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     #[x_kube(validation = schema::duration_is_written_well(), validation = schema::duration_is_not_zero())]

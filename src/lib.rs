@@ -5,6 +5,7 @@
 pub mod api;
 pub mod controller;
 pub mod metrics;
+pub mod cli;
 pub mod orion;
 pub mod plan;
 pub mod server;

@@ -1,2 +1,7 @@
-//! Command line.
-fn main() {}
+//! Command line to library call, nothing else.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orion_operator::cli::main()
+}

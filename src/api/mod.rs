@@ -4,14 +4,18 @@
 //! marker and the classes of failure. `plan`, `orion` and `controller` all depend on this module and it depends
 //! on none of them.
 
+mod crd;
 mod duration;
 mod failure;
 mod marker;
 mod reason;
 mod remote;
+mod schema;
 mod status;
+mod validate;
 mod webhook;
 
+pub use crd::{crds, file_name, to_yaml};
 pub use duration::parse_duration;
 pub use failure::{Failure, FailureClass, Sent};
 pub use marker::{Attempt, InstanceId, OWNER_HEADER, Owner};
@@ -20,6 +24,8 @@ pub use remote::{
     Capabilities, Desired, Endpoint, HeaderValue, RemoteHeader, RemoteWebhook, Support, is_masked,
 };
 pub use status::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED, Readiness, conditions, ready_condition};
+pub use schema::RESERVED_HEADERS;
+pub use validate::{Schema, Violation, ViolationKind};
 pub use webhook::{
     AdoptSpec, AppliedSecret, ConnectionKind, ConnectionRef, DeletionPolicy, HeaderSpec, HeaderValueFrom, SecretKeyRef,
     Webhook, WebhookSpec, WebhookStatus,

@@ -1,0 +1,42 @@
+//! Downloads released binaries with kubebuilder's `setup-envtest`, which is quicker than a build.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+use super::binaries::{APISERVER, ETCD, KUBECTL, install};
+use super::go_build::{run_go, tail};
+
+const TOOL: &str = "sigs.k8s.io/controller-runtime/tools/setup-envtest@v0.25.1";
+
+/// Any patch release of the minor version that is also built.
+const VERSIONS: &str = "1.36.x";
+
+/// Without a network the tool fails in seconds; a slow one must not cost more than the build would.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Puts etcd, kube-apiserver and kubectl into `cache`; kube-controller-manager is not among the released files.
+/// The tool keeps its own copies where it always does, so that other projects' downloads are used and ours are by them.
+pub(crate) async fn download(cache: &Path) -> Result<()> {
+    // Away from any go.mod, which would otherwise have a say in the tool's dependencies.
+    let work =
+        tempfile::tempdir().context("cannot create a temporary directory for the download")?;
+    let mut go = Command::new("go");
+    go.current_dir(work.path())
+        .args(["run", TOOL, "use", VERSIONS, "-p", "path"])
+        .env("GOWORK", "off");
+    let output = run_go(go, LIMIT).await?;
+    if !output.status.success() {
+        bail!(
+            "setup-envtest failed: {}",
+            tail(String::from_utf8_lossy(&output.stderr).trim(), 1)
+        );
+    }
+    let dir = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    for name in [ETCD, KUBECTL, APISERVER] {
+        install(&dir.join(name), cache, name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! The custom resource definition on a real kube-apiserver. Only that proves that it installs (CEL cost, structural
+//! schema), that each rule says there what it says without a cluster, and what kubectl shows.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use common::webhook_cases::{cases, update_cases, webhook};
+use devkit::control_plane::{ControlPlane, Options};
+use kube::Client;
+use serde_json::{Map, Value, json};
+
+const WEBHOOKS: &str = "/apis/orion-operator.dev/v1alpha1/namespaces/default/webhooks";
+
+/// One control plane for all, as its start is most of the time.
+#[tokio::test]
+async fn the_definition_on_a_real_apiserver() -> Result<()> {
+    let plane = ControlPlane::start(Options { quiet: true, ..Options::default() }).await?;
+    let client = plane.admin_client().await?;
+    install(&plane).await?;
+    every_case_has_the_same_verdict(&client).await?;
+    every_update_has_the_same_verdict(&client).await?;
+    a_null_is_dropped_or_refused(&plane, &client).await?;
+    status_has_its_default(&client).await?;
+    kubectl_shows_columns(&plane, &client).await?;
+    kubectl_selects_fields(&plane).await?;
+    kubectl_explains_every_field(&plane).await
+}
+
+async fn install(plane: &ControlPlane) -> Result<()> {
+    plane.kubectl_ok(&["apply", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/crds")]).await?;
+    plane.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).await?;
+    // Established comes a moment before the first request is served.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while let Err(error) = plane.kubectl_ok(&["get", "webhooks"]).await {
+        ensure!(Instant::now() < deadline, "webhooks are not served: {error:#}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+/// What a refusal names: the fields of its causes, or the whole message where it has none.
+#[derive(Debug)]
+struct Refusal {
+    fields: Vec<String>,
+    message: String,
+}
+
+impl Refusal {
+    /// Unknown fields are found while decoding, and then the message names them instead of a cause.
+    fn names(&self, field: &str) -> bool {
+        self.fields.iter().any(|found| found == field) || self.message.contains(&format!("unknown field \"{field}\""))
+    }
+}
+
+/// Sends an object with strict field validation, as kubectl does.
+async fn send(client: &Client, method: &str, path: &str, object: &Value) -> Result<Result<Value, Refusal>> {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let request = http::Request::builder()
+        .method(method)
+        .uri(format!("{path}{separator}fieldValidation=Strict"))
+        .header("content-type", if method == "PATCH" { "application/apply-patch+yaml" } else { "application/json" })
+        .body(serde_json::to_vec(object)?)?;
+    match client.request::<Value>(request).await {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 422) => {
+            let causes = status.details.map(|details| details.causes).unwrap_or_default();
+            let fields = causes.into_iter().map(|cause| cause.field).collect();
+            Ok(Err(Refusal { fields, message: status.message }))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(name, value)| (name.clone(), without_nulls(value))).collect::<Map<_, _>>())
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+async fn every_case_has_the_same_verdict(client: &Client) -> Result<()> {
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let answer = send(client, "POST", &format!("{WEBHOOKS}?dryRun=All"), &case.object).await;
+        match (answer.with_context(|| case.name.clone())?, case.refused_at) {
+            (Ok(stored), None) => {
+                // Nothing is added under spec: what was applied is what is read.
+                if stored["spec"] != without_nulls(&case.object["spec"]) {
+                    wrong.push(format!("{}: stored as {}", case.name, stored["spec"]));
+                }
+            }
+            (Ok(_), Some(field)) => wrong.push(format!("{} should be refused at {field}", case.name)),
+            (Err(refusal), None) => wrong.push(format!("{} should be accepted: {refusal:?}", case.name)),
+            (Err(refusal), Some(field)) if !refusal.names(field) => {
+                wrong.push(format!("{} should be refused at {field}: {refusal:?}", case.name));
+            }
+            (Err(_), Some(_)) => {}
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+async fn every_update_has_the_same_verdict(client: &Client) -> Result<()> {
+    let path = format!("{WEBHOOKS}/case");
+    for case in update_cases() {
+        let stored = send(client, "POST", WEBHOOKS, &case.old).await?;
+        let stored = stored.map_err(|refusal| anyhow::anyhow!("{}: {refusal:?}", case.name))?;
+        let mut new = case.new.clone();
+        new["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"].clone();
+        match (send(client, "PUT", &path, &new).await?, case.refused_at) {
+            (Ok(_), None) => {}
+            (Err(refusal), Some(field)) if refusal.fields == [field] => {}
+            (answer, expected) => bail!("{}: expected {expected:?}, got {answer:?}", case.name),
+        }
+        let gone = http::Request::delete(&path).body(Vec::new())?;
+        client.request::<Value>(gone).await?;
+    }
+    Ok(())
+}
+
+/// A create, an update and kubectl's own apply drop a null. A server-side apply does not, for no definition: there the
+/// apiserver refuses it, so that it never means anything else than an absent field.
+async fn a_null_is_dropped_or_refused(plane: &ControlPlane, client: &Client) -> Result<()> {
+    let nulls = webhook(json!({
+        "headers": null, "connectionRef": {"name": "acme", "kind": null}, "deletionPolicy": null, "suspend": null,
+        "interval": null, "adopt": null,
+    }));
+    for _create_then_update in 0..2 {
+        plane.apply(&nulls.to_string()).await?;
+        let stored: Value = serde_json::from_str(&plane.kubectl_ok(&["get", "owh", "case", "-o", "json"]).await?)?;
+        assert_eq!(stored["spec"], webhook(json!({"connectionRef": {"name": "acme"}}))["spec"]);
+    }
+    plane.kubectl_ok(&["delete", "owh", "case"]).await?;
+    let Err(refusal) = send(client, "PATCH", &format!("{WEBHOOKS}/case?fieldManager=test"), &nulls).await? else {
+        bail!("a server-side apply of null was accepted: then schema.rs should say so");
+    };
+    for field in ["headers", "connectionRef.kind", "deletionPolicy", "suspend", "interval", "adopt"] {
+        assert!(refusal.names(&format!("spec.{field}")), "{field}: {refusal:?}");
+    }
+    Ok(())
+}
+
+/// Creates the webhook `case`, which the steps after it look at.
+async fn status_has_its_default(client: &Client) -> Result<()> {
+    let mut object = webhook(json!({"suspend": true}));
+    object["status"] = json!({"webhookId": "not from a user"});
+    let created = send(client, "POST", WEBHOOKS, &object).await?.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    let path = format!("{WEBHOOKS}/case");
+    let read: Value = client.request(http::Request::get(&path).body(Vec::new())?).await?;
+    for object in [created, read] {
+        assert_eq!(object["status"], json!({"observedGeneration": -1}));
+    }
+    Ok(())
+}
+
+async fn kubectl_shows_columns(plane: &ControlPlane, client: &Client) -> Result<()> {
+    let condition = json!({
+        "type": "Ready", "status": "False", "reason": "Rejected", "message": "do-this", "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    let status = json!({"status": {"observedGeneration": 1, "webhookId": "wh_7", "conditions": [condition]}});
+    let request = http::Request::patch(format!("{WEBHOOKS}/case/status"))
+        .header("content-type", "application/merge-patch+json")
+        .body(serde_json::to_vec(&status)?)?;
+    client.request::<Value>(request).await?;
+
+    let table = |args: &'static [&'static str]| async move {
+        let output = plane.kubectl_ok(args).await?;
+        let lines = output.lines().map(|line| line.split_whitespace().map(str::to_owned).collect());
+        anyhow::Ok(lines.collect::<Vec<Vec<String>>>())
+    };
+    for args in [&["get", "webhooks"][..], &["get", "owh"], &["get", "orion"]] {
+        let lines = table(args).await?;
+        assert_eq!(lines[0], ["NAME", "READY", "REASON", "PRESENCE", "AGE"], "{args:?}");
+        assert_eq!(lines[1][1..4], ["False", "Rejected", "jobs"], "{args:?}");
+    }
+    let wide = table(&["get", "webhooks", "-o", "wide"]).await?;
+    assert_eq!(wide[0][4..], ["AGE", "URL", "ID", "SUSPENDED", "MESSAGE"]);
+    assert_eq!(wide[1][5..], ["https://hooks.example.com/orion", "wh_7", "true", "do-this"]);
+    Ok(())
+}
+
+async fn kubectl_selects_fields(plane: &ControlPlane) -> Result<()> {
+    for (selector, expected) in [
+        ("spec.presenceName=jobs", "webhook.orion-operator.dev/case"),
+        ("spec.presenceName=other", ""),
+        ("spec.userId=user-42", "webhook.orion-operator.dev/case"),
+        ("spec.userId!=user-42", ""),
+    ] {
+        let found = plane.kubectl_ok(&["get", "webhooks", "-o", "name", "--field-selector", selector]).await?;
+        assert_eq!(found.trim(), expected, "{selector}");
+    }
+    Ok(())
+}
+
+async fn kubectl_explains_every_field(plane: &ControlPlane) -> Result<()> {
+    // The apiserver publishes a new definition's schema a moment after it serves its objects.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let explained = loop {
+        match plane.kubectl_ok(&["explain", "webhook.spec"]).await {
+            Ok(text) => break text.split_whitespace().collect::<Vec<_>>().join(" "),
+            Err(error) => ensure!(Instant::now() < deadline, "{error:#}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    for text in
+        ["A webhook that Orion should have.", "Delete (default) deletes the webhook there", "without user or password"]
+    {
+        assert!(explained.contains(text), "{text}: {explained}");
+    }
+    for path in ["webhook", "webhook.spec", "webhook.spec.headers", "webhook.spec.connectionRef", "webhook.status"] {
+        let explained = plane.kubectl_ok(&["explain", path]).await?;
+        assert!(!explained.contains("<no description>"), "{path}: {explained}");
+    }
+    Ok(())
+}

@@ -3,7 +3,22 @@
 //! Every call has a time-out, follows no redirect, is never repeated by itself, and fails with a [`Failure`] that was
 //! classified once. What is known of the API and what is not: `docs/orion-api.md`.
 
+mod capabilities;
+mod classify;
+mod client;
+mod credentials;
+mod limit;
+mod paging;
+mod rejection;
+mod transport;
+mod wire;
+
 use async_trait::async_trait;
+
+pub use self::client::{ConnectionConfig, HttpOrion};
+pub use self::credentials::{Credentials, NoCredentials, TokenFile};
+pub use self::limit::RateLimit;
+pub use self::transport::ConfigError;
 
 use crate::api::{Capabilities, Desired, Endpoint, Failure, RemoteWebhook};
 

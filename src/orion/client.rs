@@ -1,0 +1,338 @@
+//! [`Orion`] over HTTP.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{HeaderValue, Method};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::SecretString;
+use tokio::sync::OnceCell;
+use url::Url;
+
+use super::capabilities::{self, Known, Operation};
+use super::classify::{Unusable, unsendable};
+use super::credentials::{Credentials, same};
+use super::limit::{Limiter, RateLimit};
+use super::paging::{LIMIT, Memory, Next, Pager};
+use super::transport::{Answer, Body, Call, ConfigError, Transport};
+use super::wire;
+use super::{Listing, Orion};
+use crate::api::{Capabilities, Desired, Endpoint, Failure, FailureClass, RemoteWebhook, Support};
+
+/// All but the unreserved characters of RFC 3986 is encoded in an id.
+const ID: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What one connection to Orion is made of.
+#[derive(Clone)]
+pub struct ConnectionConfig {
+    /// The API base.
+    pub endpoint: Endpoint,
+    /// The longest time for one request, from its start to the end of the answer's body. Connecting takes at most 5 s.
+    pub timeout: Duration,
+    /// A CA bundle in PEM, trusted besides the platform's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// How often Orion may be called; `None` for no limit.
+    pub rate_limit: Option<RateLimit>,
+    /// Where the bearer token comes from.
+    pub credentials: Arc<dyn Credentials>,
+    /// Whether the proxies of the environment (`HTTPS_PROXY` and so on) are used: for the admin's connections only.
+    pub system_proxy: bool,
+}
+
+impl ConnectionConfig {
+    /// A connection with the defaults: 10 s, 20 requests per second with a burst of 40, the proxies of the environment.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, credentials: Arc<dyn Credentials>) -> Self {
+        Self {
+            endpoint,
+            timeout: Duration::from_secs(10),
+            ca_pem: None,
+            rate_limit: Some(RateLimit::default()),
+            credentials,
+            system_proxy: true,
+        }
+    }
+}
+
+/// One Orion, called over HTTP.
+pub struct HttpOrion {
+    endpoint: Endpoint,
+    /// `<base>/webhooks/`.
+    collection: Url,
+    transport: Transport,
+    limiter: Limiter,
+    credentials: Arc<dyn Credentials>,
+    known: Known,
+    discovered: OnceCell<()>,
+    paging: Mutex<Memory>,
+    create_token: Mutex<CreateToken>,
+}
+
+/// The credentials of creates, which must not wait for any. `Some(None)` is "called without a token".
+#[derive(Default)]
+struct CreateToken {
+    /// What the last [`Orion::prepare`] loaded.
+    loaded: Option<Option<SecretString>>,
+    /// What Orion refused since then.
+    refused: Option<Option<SecretString>>,
+}
+
+impl HttpOrion {
+    /// Makes a client. Calls nothing.
+    ///
+    /// # Errors
+    /// The CA bundle cannot be used, or there is no certificate to trust.
+    pub fn new(config: ConnectionConfig) -> Result<Self, ConfigError> {
+        let ConnectionConfig { endpoint, timeout, ca_pem, rate_limit, credentials, system_proxy } = config;
+        let collection = Url::parse(&format!("{endpoint}/webhooks/")).map_err(|_| ConfigError::Endpoint)?;
+        let transport = Transport::new(&endpoint, timeout, ca_pem.as_deref(), system_proxy)?;
+        Ok(Self {
+            endpoint,
+            collection,
+            transport,
+            limiter: Limiter::new(rate_limit),
+            credentials,
+            known: Known::default(),
+            discovered: OnceCell::new(),
+            paging: Mutex::default(),
+            create_token: Mutex::default(),
+        })
+    }
+
+    /// Sends a call, and once more if it was answered with a 401 and there is another token by now.
+    async fn call(&self, call: Call) -> Result<Answer, Failure> {
+        let token = self.credentials.bearer().await?;
+        self.limiter.permit().await;
+        let outcome = self.transport.send(call.clone(), token.as_ref()).await;
+        match &outcome {
+            Err(failure) if failure.class == FailureClass::Unauthorized => {}
+            _ => return outcome,
+        }
+        let fresh = self.credentials.renew(token.as_ref()).await?;
+        let changed = match (&token, &fresh) {
+            (Some(refused), Some(fresh)) => !same(refused, fresh),
+            (refused, fresh) => refused.is_some() != fresh.is_some(),
+        };
+        if !changed {
+            return outcome;
+        }
+        self.limiter.permit().await;
+        self.transport.send(call, fresh.as_ref()).await
+    }
+
+    fn item(&self, operation: &'static str, method: Method, id: &str) -> Result<Call, Failure> {
+        let url = Some(id)
+            .filter(|id| wire::usable_id(id))
+            .and_then(|id| self.collection.join(&utf8_percent_encode(id, ID).to_string()).ok())
+            .ok_or_else(|| unsendable("the webhook id cannot be part of a URL"))?;
+        Ok(Call { operation, method, url, body: None, idempotency_key: None })
+    }
+
+    async fn page(&self, limit: Option<usize>, offset: usize) -> Result<wire::Page, Failure> {
+        let mut url = self.collection.clone();
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(limit) = limit {
+                query.append_pair("limit", &limit.to_string());
+            }
+            query.append_pair("offset", &offset.to_string());
+        }
+        let call = Call { operation: "list", method: Method::GET, url, body: None, idempotency_key: None };
+        let outcome = async {
+            let answer = self.call(call).await?;
+            wire::page(answer.json()?).ok_or_else(|| answer.unusable(Unusable::NotAList))
+        }
+        .await;
+        self.known.learn(Operation::List, &outcome);
+        outcome
+    }
+
+    async fn read_list(&self, memory: &mut Memory) -> Result<Listing, Failure> {
+        let mut pager = Pager::default();
+        loop {
+            let limit = (!memory.refuses_limit).then_some(LIMIT);
+            let page = match self.page(limit, pager.offset()).await {
+                Err(failure) if limit.is_some() && matches!(failure.status, Some(400 | 422)) => {
+                    memory.refuses_limit = true;
+                    self.page(None, pager.offset()).await?
+                }
+                outcome => outcome?,
+            };
+            match pager.take(page, memory) {
+                Next::Page => {}
+                Next::Done => return Ok(pager.finish()),
+                Next::Probe => {
+                    let shown = self.page(Some(1), 0).await?.webhooks.len();
+                    pager.probed(shown, memory);
+                    return Ok(pager.finish());
+                }
+            }
+        }
+    }
+
+    async fn write(&self, method: Method, id: &str, body: &Body) -> Result<(), Failure> {
+        let operation = if method == Method::PUT { Operation::Put } else { Operation::Patch };
+        let call = Call { body: Some(body.clone()), ..self.item("update", method, id)? };
+        let outcome = async { self.call(call).await?.json().map(drop) }.await;
+        self.known.learn(operation, &outcome);
+        outcome
+    }
+
+    async fn read_document(&self) -> Result<(), Failure> {
+        let base = self.endpoint.as_str();
+        let origin = self.endpoint.origin();
+        let prefix = base.strip_prefix(&origin).unwrap_or_default();
+        let fronts: &[&str] = if prefix.is_empty() { &[base] } else { &[&origin, base] };
+        // Without a token it is asked all the same: the document is public as a rule, and a missing token is told by
+        // the calls that need it.
+        let token = self.credentials.bearer().await.ok().flatten();
+        for front in fronts {
+            let Ok(url) = Url::parse(&format!("{front}/openapi.json")) else {
+                continue;
+            };
+            let call = Call { operation: "discover", method: Method::GET, url, body: None, idempotency_key: None };
+            self.limiter.permit().await;
+            match self.transport.send(call, token.as_ref()).await {
+                Ok(answer) => {
+                    if let Some(said) = answer.json().ok().and_then(|document| capabilities::read(&document, prefix)) {
+                        self.known.document(said);
+                        break;
+                    }
+                }
+                // A gateway without its Orion is an Orion that cannot be reached.
+                Err(failure) if failure.is_of_the_connection() || matches!(failure.status, Some(502..=504)) => {
+                    return Err(failure);
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Orion for HttpOrion {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.known.now()
+    }
+
+    async fn discover(&self) -> Result<(), Failure> {
+        self.discovered.get_or_try_init(|| self.read_document()).await.copied()
+    }
+
+    async fn prepare(&self) -> Result<(), Failure> {
+        let refused = lock(&self.create_token).refused.clone();
+        let token = match &refused {
+            Some(refused) => self.credentials.renew(refused.as_ref()).await?,
+            None => self.credentials.bearer().await?,
+        };
+        *lock(&self.create_token) = CreateToken { loaded: Some(token), refused: None };
+        self.limiter.permit().await;
+        Ok(())
+    }
+
+    async fn create(&self, desired: &Desired, token: &str) -> Result<String, Failure> {
+        let idempotency_key =
+            HeaderValue::from_str(token).map_err(|_| unsendable("the attempt token cannot be a header"))?;
+        let call = Call {
+            operation: "create",
+            method: Method::POST,
+            url: self.collection.clone(),
+            body: Some(body(desired)?),
+            idempotency_key: Some(idempotency_key),
+        };
+        let loaded = lock(&self.create_token).loaded.clone();
+        let bearer = match loaded {
+            Some(bearer) => bearer,
+            None => self.credentials.bearer().await?,
+        };
+        let outcome = self.transport.send(call, bearer.as_ref()).await;
+        if matches!(&outcome, Err(failure) if failure.class == FailureClass::Unauthorized) {
+            *lock(&self.create_token) = CreateToken { loaded: None, refused: Some(bearer) };
+        }
+        let answer = outcome?;
+        wire::created_id(&answer.json()?).ok_or_else(|| answer.unusable(Unusable::NoId))
+    }
+
+    async fn list(&self) -> Result<Listing, Failure> {
+        let mut memory = *lock(&self.paging);
+        let outcome = self.read_list(&mut memory).await;
+        // What a list that failed seemed to show is not remembered.
+        if outcome.is_ok() {
+            *lock(&self.paging) = memory;
+        }
+        outcome
+    }
+
+    async fn get(&self, id: &str) -> Result<RemoteWebhook, Failure> {
+        let call = self.item("get", Method::GET, id)?;
+        let outcome = async {
+            let answer = self.call(call).await?;
+            match wire::webhook(answer.json()?) {
+                Some(shown) if shown.is_webhook && (shown.webhook.id.is_empty() || shown.webhook.id == id) => {
+                    Ok(RemoteWebhook { id: id.to_owned(), ..shown.webhook })
+                }
+                _ => Err(answer.unusable(Unusable::NotTheWebhook)),
+            }
+        }
+        .await;
+        self.known.learn(Operation::Get, &outcome);
+        outcome
+    }
+
+    /// A 405 or 501 says that a verb is not there. A 404 says so too, or that the id is gone; it is believed of the id
+    /// only where the verb is proven. Where PUT is not, PATCH decides:
+    ///
+    /// - PATCH works: the webhook is there, so there is no PUT;
+    /// - PATCH is a 405: the path is there, so the 404 of PUT spoke of the id;
+    /// - PATCH is a 404: nobody can tell, and `NotFound` it is. The caller asks GET before it calls an id gone.
+    async fn update(&self, id: &str, desired: &Desired) -> Result<(), Failure> {
+        let body = body(desired)?;
+        let (put, patch) = (self.known.support(Operation::Put), self.known.support(Operation::Patch));
+        if put == Support::Absent && patch != Support::Absent {
+            return self.write(Method::PATCH, id, &body).await;
+        }
+        // If both are absent PUT is tried all the same: Orion may have got it since, and the update is wanted.
+        let refused = match self.write(Method::PUT, id, &body).await {
+            Err(failure) if failure.class == FailureClass::MethodNotAllowed => failure,
+            Err(failure) if failure.class == FailureClass::NotFound && put != Support::Proven => failure,
+            outcome => return outcome,
+        };
+        if patch == Support::Absent {
+            let class = if put == Support::Absent { FailureClass::MethodNotAllowed } else { refused.class };
+            return Err(Failure { class, ..refused });
+        }
+        match self.write(Method::PATCH, id, &body).await {
+            Ok(()) => {
+                self.known.set(Operation::Put, Support::Absent);
+                Ok(())
+            }
+            Err(failure) if failure.class == FailureClass::MethodNotAllowed => Err(refused),
+            outcome => outcome,
+        }
+    }
+
+    async fn delete(&self, id: &str) -> Result<(), Failure> {
+        let call = self.item("delete", Method::DELETE, id)?;
+        let outcome = async { self.call(call).await?.json().map(drop) }.await;
+        self.known.learn(Operation::Delete, &outcome);
+        outcome
+    }
+
+    async fn credentials_epoch(&self) -> u64 {
+        self.credentials.epoch().await
+    }
+}
+
+fn body(desired: &Desired) -> Result<Body, Failure> {
+    wire::body(desired).map(Body).map_err(|_| unsendable("it cannot be written as JSON"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

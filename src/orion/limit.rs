@@ -1,0 +1,69 @@
+//! The rate limit of one connection.
+
+use std::num::NonZeroU32;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+/// How often one connection may call Orion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Calls per second in the long run.
+    pub requests_per_second: NonZeroU32,
+    /// Calls that may be made at once after a quiet time.
+    pub burst: NonZeroU32,
+}
+
+impl Default for RateLimit {
+    /// 20 requests per second, with a burst of 40.
+    fn default() -> Self {
+        let number = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        Self { requests_per_second: number(20), burst: number(40) }
+    }
+}
+
+/// Hands out permits, one for each request.
+pub(super) struct Limiter(Option<DefaultDirectRateLimiter>);
+
+impl Limiter {
+    /// A limiter; `None` never makes anybody wait.
+    pub(super) fn new(limit: Option<RateLimit>) -> Self {
+        Self(
+            limit.map(|limit| {
+                RateLimiter::direct(Quota::per_second(limit.requests_per_second).allow_burst(limit.burst))
+            }),
+        )
+    }
+
+    /// Waits for a permit. The wait is not part of any call's time-out.
+    pub(super) async fn permit(&self) {
+        if let Some(limiter) = &self.0 {
+            limiter.until_ready().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_burst_is_free_and_then_it_waits() {
+        let one = |n| NonZeroU32::new(n).unwrap();
+        let limiter = Limiter::new(Some(RateLimit { requests_per_second: one(20), burst: one(2) }));
+        let begun = Instant::now();
+        for _ in 0..4 {
+            limiter.permit().await;
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(95), "two permits beyond the burst at 20 a second");
+    }
+
+    #[tokio::test]
+    async fn no_limit_never_waits() {
+        let limiter = Limiter::new(None);
+        for _ in 0..10_000 {
+            limiter.permit().await;
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! One HTTP request and its answer.
+//!
+//! Nothing repeats a request here: redirects are not followed and reqwest's retries are off. What is left is hyper-util's
+//! own repetition on a kept-alive connection that turned out to be closed. It happens only where hyper gives the
+//! request back, and hyper does so only for a request that its connection task never began to write (`TrySendError`
+//! with a `message`): no byte of it was sent.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use reqwest::{Certificate, Client};
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tokio::time::Instant;
+use url::Url;
+
+use super::classify::{Asked, Unusable, unsendable};
+use crate::api::{Endpoint, Failure};
+
+/// The largest body that is read, in bytes.
+const MAX_BODY: usize = 1024 * 1024;
+/// The longest time to connect: name, TCP and TLS.
+const MAX_CONNECT: Duration = Duration::from_secs(5);
+/// Idle connections are closed by us after this. uvicorn, the usual server of a FastAPI application, does so after 5 s:
+/// being first keeps a POST from meeting a connection that is just being closed.
+const POOL_IDLE: Duration = Duration::from_secs(4);
+/// Sent with a create, for an Orion that knows it.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Why no client can be made of a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The CA bundle holds no certificate, or one that cannot be read.
+    #[error("the CA bundle cannot be used: it must hold certificates in PEM")]
+    Ca,
+    /// The endpoint and the path of the webhooks make no URL.
+    #[error("the URL and the path prefix make no URL together")]
+    Endpoint,
+    /// The TLS set-up failed: there are no roots to trust, most often.
+    #[error("no HTTP client can be made: the platform has no trusted certificates and no CA is given")]
+    Client,
+}
+
+/// One request, without credentials.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    /// The operation, for the log.
+    pub(super) operation: &'static str,
+    /// The method.
+    pub(super) method: Method,
+    /// The address.
+    pub(super) url: Url,
+    /// The JSON body, which may hold secrets: its `Debug` is never printed.
+    pub(super) body: Option<Body>,
+    /// The value of `Idempotency-Key`.
+    pub(super) idempotency_key: Option<HeaderValue>,
+}
+
+/// A request body, hidden from `Debug`.
+#[derive(Clone)]
+pub(super) struct Body(pub(super) Bytes);
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Body([REDACTED])")
+    }
+}
+
+/// A 2xx answer. Its body may hold header values and is zeroized when dropped.
+pub(super) struct Answer {
+    status: StatusCode,
+    body: Zeroizing<Vec<u8>>,
+    method: Method,
+    host: String,
+}
+
+impl Answer {
+    /// The body as JSON; `Null` for no body at all.
+    ///
+    /// # Errors
+    /// The body is something else.
+    pub(super) fn json(&self) -> Result<Value, Failure> {
+        if self.body.trim_ascii().is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&self.body).map_err(|_| self.unusable(Unusable::NotJson))
+    }
+
+    /// The failure of this answer.
+    pub(super) fn unusable(&self, why: Unusable) -> Failure {
+        Asked { host: &self.host, method: &self.method }.unusable(self.status, why)
+    }
+}
+
+/// An HTTP client for one endpoint.
+pub(super) struct Transport {
+    client: Client,
+    host: String,
+}
+
+impl Transport {
+    /// A client for `endpoint`.
+    pub(super) fn new(
+        endpoint: &Endpoint,
+        timeout: Duration,
+        ca_pem: Option<&[u8]>,
+        system_proxy: bool,
+    ) -> Result<Self, ConfigError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let mut builder = Client::builder()
+            .user_agent(concat!("orion-operator/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            // A little less than the whole, so that time spent on connecting is known to be that.
+            .connect_timeout(MAX_CONNECT.min(timeout.mul_f64(0.9)))
+            .timeout(timeout)
+            .pool_idle_timeout(POOL_IDLE);
+        if !system_proxy {
+            builder = builder.no_proxy();
+        }
+        let certificates = ca_pem.map(certificates).transpose()?;
+        if let Some(certificates) = &certificates {
+            builder = builder.tls_certs_merge(certificates.iter().cloned());
+        } else if endpoint.as_str().starts_with("http://") && !system_proxy {
+            // No TLS anywhere: works on a platform without trusted certificates.
+            builder = builder.tls_certs_only([]);
+        }
+        let problem = if certificates.is_some() { ConfigError::Ca } else { ConfigError::Client };
+        let client = builder.build().map_err(|_| problem)?;
+        Ok(Self { client, host: endpoint.host() })
+    }
+
+    /// Sends `call` once, with `token` if there is one, and reads the answer.
+    ///
+    /// # Errors
+    /// Anything but a 2xx with a complete body of at most 1 MiB.
+    pub(super) async fn send(&self, call: Call, token: Option<&SecretString>) -> Result<Answer, Failure> {
+        let begun = Instant::now();
+        let operation = call.operation;
+        let result = self.exchange(call, token).await;
+        let status = match &result {
+            Ok(answer) => Some(answer.status.as_u16()),
+            Err(failure) => failure.status,
+        };
+        tracing::debug!(
+            operation,
+            host = %self.host,
+            status,
+            failure = result.as_ref().err().map(|failure| tracing::field::debug(failure.class)),
+            milliseconds = begun.elapsed().as_millis(),
+            "called Orion"
+        );
+        result
+    }
+
+    async fn exchange(&self, call: Call, token: Option<&SecretString>) -> Result<Answer, Failure> {
+        let mut request = self.client.request(call.method.clone(), call.url);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, authorization(token)?);
+        }
+        if let Some(key) = call.idempotency_key {
+            request = request.header(IDEMPOTENCY_KEY, key);
+        }
+        if let Some(Body(bytes)) = call.body {
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(bytes);
+        }
+        let asked = Asked { host: &self.host, method: &call.method };
+        let response = request.send().await.map_err(|error| asked.no_answer(&error))?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let body = read(response).await;
+        if !status.is_success() {
+            // The status says it all; a body that cannot be read just tells nothing more.
+            return Err(asked.refused(status, &headers, &body.unwrap_or_default()));
+        }
+        let body = body.map_err(|problem| match problem {
+            Unread::TooLarge => asked.unusable(status, Unusable::TooLarge),
+            Unread::CutOff => asked.unusable(status, Unusable::CutOff),
+            Unread::TooSlow => asked.unfinished(status),
+        })?;
+        Ok(Answer { status, body, method: call.method, host: self.host.clone() })
+    }
+}
+
+enum Unread {
+    TooLarge,
+    CutOff,
+    TooSlow,
+}
+
+async fn read(mut response: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Unread> {
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let mut body = Zeroizing::new(Vec::with_capacity(announced.min(MAX_BODY)));
+    loop {
+        match response.chunk().await {
+            Ok(None) => return Ok(body),
+            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => return Err(Unread::TooLarge),
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Err(error) if error.is_timeout() => return Err(Unread::TooSlow),
+            Err(_) => return Err(Unread::CutOff),
+        }
+    }
+}
+
+fn authorization(token: &SecretString) -> Result<HeaderValue, Failure> {
+    let text = Zeroizing::new(format!("Bearer {}", token.expose_secret()));
+    let mut value =
+        HeaderValue::from_str(&text).map_err(|_| unsendable("the token holds characters that no header may have"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ConfigError> {
+    match Certificate::from_pem_bundle(pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(ConfigError::Ca),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ca_that_is_none_is_refused() {
+        let endpoint = Endpoint::new("https://acme.example.com", "/v1alpha").unwrap();
+        for pem in [
+            "",
+            "no pem",
+            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
+        ] {
+            let made = Transport::new(&endpoint, Duration::from_secs(1), Some(pem.as_bytes()), false);
+            assert!(matches!(made, Err(ConfigError::Ca)), "{pem}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_sensitive_and_hidden() {
+        let value = authorization(&SecretString::from("t0ken")).unwrap();
+        assert!(value.is_sensitive() && !format!("{value:?}").contains("t0ken"));
+        assert!(authorization(&SecretString::from("t0\nken")).is_err());
+        let body = Body(Bytes::from_static(b"s3cret"));
+        assert!(!format!("{body:?}").contains("s3cret"));
+    }
+}

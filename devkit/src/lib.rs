@@ -1,1 +1,3 @@
 //! Local control plane, Orion simulator, receiver and demo for orion-operator.
+
+pub mod sim;

@@ -206,7 +206,7 @@ struct EventRequest {
 
 /// Orion publishes no schema: this one is made up.
 fn sample_payload() -> Value {
-    json!({"event": "job.completed", "job": {"id": "job_000001", "state": "completed"}})
+    json!({"event": "job.completed", "job_id": "job_000001", "state": "completed"})
 }
 
 async fn send_event(Extract(app): Extract<App>, body: String) -> Response {

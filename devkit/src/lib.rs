@@ -1,3 +1,4 @@
 //! Local control plane, Orion simulator, receiver and demo for orion-operator.
 
 pub mod control_plane;
+pub mod sim;

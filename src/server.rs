@@ -46,11 +46,17 @@ pub fn metrics(metrics: Arc<Metrics>) -> Router {
     Router::new().route("/metrics", get(async move || ([(header::CONTENT_TYPE, content_type)], metrics.page())))
 }
 
-/// Serves until stopped.
+/// Takes the address.
 ///
 /// # Errors
-/// The address cannot be bound.
-pub async fn serve(address: SocketAddr, router: Router, stop: CancellationToken) -> std::io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+/// It cannot be had.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Serves until stopped.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!(%error, "the HTTP server ended");
+    }
 }

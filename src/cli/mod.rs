@@ -1,27 +1,34 @@
 //! The command line.
 
 mod crds;
+mod run;
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 pub use crds::CrdsArgs;
+pub use run::{Ownership, RunArgs, RunError};
 
 /// The arguments of the program.
 #[derive(Parser, Debug)]
-#[command(name = "orion-operator", version, about = "Keeps Orion webhooks as Kubernetes objects declare them")]
+#[command(name = "orion-operator", version, about = "Keeps Orion webhooks as Kubernetes objects declare them", args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// What to do.
+    /// What to do; `run` if nothing is said.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Arguments of `run`.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// What the program can do.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Runs the operator (the default)
+    Run(Box<RunArgs>),
     /// Prints the custom resource definitions, or writes them to files
     Crds(CrdsArgs),
 }
@@ -43,18 +50,23 @@ pub enum Error {
     /// An object could not be written as YAML.
     #[error("cannot write YAML: {0}")]
     Yaml(#[from] serde_yaml::Error),
+    /// The operator could not start.
+    #[error(transparent)]
+    Run(#[from] RunError),
 }
 
 /// Reads the arguments, does what they ask for and returns the exit code: 0 done, 1 failed. Wrong usage ends the
 /// process with 2, which is clap's way.
 #[must_use]
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Some(Command::Crds(args)) => crds::run(&args, &mut io::stdout().lock()),
-        None => Cli::command().print_help().map_err(Error::from),
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Some(Command::Crds(args)) => crds::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+        Some(Command::Run(args)) => run::run(*args).map_err(Error::from),
+        None => run::run(cli.run).map_err(Error::from),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("orion-operator: {error}");
             ExitCode::FAILURE

@@ -74,6 +74,7 @@ fn remove(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
         DeletionPolicy::Orphan => orphan(view, connection, id),
         DeletionPolicy::Delete if connection.capabilities.delete == Support::Absent => unsupported(view, connection, id),
         DeletionPolicy::Delete => Step::Delete { id: id.to_owned() },
+        DeletionPolicy::Unknown => settle::report(view, Reason::InvalidSpec, super::view::UNKNOWN_POLICY),
     }
 }
 

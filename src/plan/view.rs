@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::memory::{Inputs, Memory, Verdict};
 use crate::api::{
-    AppliedSecret, Attempt, CREATE_ATTEMPT, Capabilities, Desired, Endpoint, FINALIZER, Failure, HeaderValue, InstanceId,
+    AppliedSecret, Attempt, CREATE_ATTEMPT, Capabilities, ConnectionKind, DeletionPolicy, Desired, Endpoint, FINALIZER, Failure, HeaderValue, InstanceId,
     Owner, REQUESTED_AT, RESOLVE, Reason, RemoteWebhook, Webhook, WebhookStatus, parse_duration,
 };
 
@@ -395,9 +395,18 @@ impl View<'_> {
 
     /// What keeps the spec from being carried out, where the CRD's own rules were not there to refuse it.
     pub(super) fn spec_problem(&self) -> Option<String> {
-        self.webhook.spec.interval.as_deref().and_then(|text| parse_duration(text).err()).map(|why| format!("spec.interval: {why}"))
+        let spec = &self.webhook.spec;
+        if spec.deletion_policy() == DeletionPolicy::Unknown {
+            return Some(UNKNOWN_POLICY.to_owned());
+        }
+        if spec.connection_ref.as_ref().is_some_and(|reference| reference.kind == Some(ConnectionKind::Unknown)) {
+            return Some("spec.connectionRef.kind: this version knows OrionConnection and ClusterOrionConnection".to_owned());
+        }
+        spec.interval.as_deref().and_then(|text| parse_duration(text).err()).map(|why| format!("spec.interval: {why}"))
     }
 }
+
+pub(super) const UNKNOWN_POLICY: &str = "spec.deletionPolicy: this version knows Delete and Orphan";
 
 /// The body that `spec` declares, with its header values at hand.
 #[must_use]

@@ -185,6 +185,7 @@ fn is_json_object(body: &[u8]) -> bool {
     body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "only what a person can act on has words of its own")]
 fn tls_problem(error: &rustls::Error) -> &'static str {
     use rustls::{CertificateError as Certificate, Error as Tls};
     match error {
@@ -203,22 +204,18 @@ fn tls_problem(error: &rustls::Error) -> &'static str {
     }
 }
 
-/// The first error of this type in the chain of causes. An [`std::io::Error`] hides the one it wraps from `source()`.
+/// The innermost error of this type in the chain of causes. An [`std::io::Error`] hides the one it wraps from `source()`.
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut found = None;
     let mut next = Some(error);
     while let Some(error) = next {
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(found) = error.downcast_ref::<E>()
-            && wrapped.is_none()
-        {
-            return Some(found);
-        }
-        next = match wrapped {
-            Some(inner) => Some(inner),
+        found = error.downcast_ref().or(found);
+        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
             None => error.source(),
         };
     }
-    None
+    found
 }
 
 #[cfg(test)]
@@ -313,5 +310,7 @@ mod tests {
         assert!(find::<rustls::Error>(&wrapped).is_some());
         let refused = std::io::Error::other(std::io::Error::from(ErrorKind::ConnectionRefused));
         assert_eq!(find::<std::io::Error>(&refused).unwrap().kind(), ErrorKind::ConnectionRefused);
+        let told = std::io::Error::new(ErrorKind::UnexpectedEof, "tls handshake eof");
+        assert_eq!(find::<std::io::Error>(&told).unwrap().kind(), ErrorKind::UnexpectedEof);
     }
 }

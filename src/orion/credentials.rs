@@ -1,6 +1,7 @@
 //! Where the bearer token of a connection comes from.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -69,18 +70,23 @@ impl TokenFile {
         Self { path: path.into(), seen: Mutex::default() }
     }
 
-    async fn read(&self) -> Result<SecretString, String> {
-        let bytes = tokio::fs::read(&self.path).await.map(Zeroizing::new).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => "does not exist".to_owned(),
-            std::io::ErrorKind::PermissionDenied => "may not be read by the operator".to_owned(),
-            _ => "cannot be read".to_owned(),
+    async fn read(&self) -> Result<SecretString, &'static str> {
+        let bytes = tokio::fs::read(&self.path).await.map(Zeroizing::new).map_err(|error| {
+            let kind = error.kind();
+            if kind == ErrorKind::NotFound {
+                "does not exist"
+            } else if kind == ErrorKind::PermissionDenied {
+                "may not be read by the operator"
+            } else {
+                "cannot be read"
+            }
         })?;
-        let token = std::str::from_utf8(&bytes).map_err(|_| "is not text".to_owned())?.trim();
+        let token = std::str::from_utf8(&bytes).map_err(|_| "is not text")?.trim();
         if token.is_empty() {
-            return Err("is empty".to_owned());
+            return Err("is empty");
         }
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("holds more than one word, or characters that no token has".to_owned());
+            return Err("holds more than one word, or characters that no token has");
         }
         let token = SecretString::from(token);
         self.note(&token);

@@ -1,7 +1,8 @@
 //! The Orion API: one trait, and its implementation over HTTP.
 //!
 //! Every call has a time-out, follows no redirect, is never repeated by itself, and fails with a [`Failure`] that was
-//! classified once. What is known of the API and what is not: `docs/orion-api.md`.
+//! classified once. What is known of the API and what is not:
+//! [`docs/orion-api.md`](https://github.com/orion-operator/orion-operator/blob/main/docs/orion-api.md).
 
 mod capabilities;
 mod classify;

@@ -42,11 +42,9 @@ fn error(detail: &Detail) -> Option<String> {
 }
 
 fn part(value: &Value) -> Option<String> {
-    match value {
-        Value::String(name) if is_name(name) => Some(name.clone()),
-        Value::Number(index) => index.as_u64().filter(|index| *index < 10_000).map(|index| index.to_string()),
-        _ => None,
-    }
+    let name = value.as_str().filter(|name| is_name(name)).map(str::to_owned);
+    let index = value.as_u64().filter(|index| *index < 10_000).map(|index| index.to_string());
+    name.or(index)
 }
 
 /// Letters and underscores, as field names and error types are. Digits and dashes would let secrets through.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
 use super::binaries::{APISERVER, ETCD, KUBECTL, install};
-use super::go_build::{run_go, tail};
+use super::go_build::run_go;
 
 const TOOL: &str = "sigs.k8s.io/controller-runtime/tools/setup-envtest@v0.25.1";
 
@@ -25,14 +25,18 @@ pub(crate) async fn download(cache: &Path) -> Result<()> {
         tempfile::tempdir().context("cannot create a temporary directory for the download")?;
     let mut go = Command::new("go");
     go.current_dir(work.path())
-        .args(["run", TOOL, "use", VERSIONS, "-p", "path"])
+        // The flags of the builds that follow if this fails, so that the standard library is compiled once.
+        .args(["run", "-trimpath", TOOL, "use", VERSIONS, "-p", "path"])
+        .env("CGO_ENABLED", "0")
         .env("GOWORK", "off");
     let output = run_go(go, LIMIT).await?;
     if !output.status.success() {
-        bail!(
-            "setup-envtest failed: {}",
-            tail(String::from_utf8_lossy(&output.stderr).trim(), 1)
-        );
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        // `go run` adds a line about the exit status, which says nothing.
+        let reason = stderr
+            .lines()
+            .rfind(|line| !line.starts_with("exit status"));
+        bail!("setup-envtest failed: {}", reason.unwrap_or_default());
     }
     let dir = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     for name in [ETCD, KUBECTL, APISERVER] {

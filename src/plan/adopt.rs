@@ -30,13 +30,27 @@ pub(super) fn by_decision(view: &View<'_>, connection: &ConnectionFacts, id: &st
     by_id(view, connection, id, true, attempt)
 }
 
+/// Nothing can look. Where an update is proven to work it makes sure; elsewhere the person's word has to do.
 fn record_unseen(view: &View<'_>, connection: &ConnectionFacts, id: &str, attempt: Option<&Attempt>) -> Step {
-    let text = "A person named the webhook; bringing it to what is declared";
-    let mut settlement = settlement(view, readiness_without_annotation(view, text), Some(view.now));
+    let token = attempt.map(|attempt| attempt.token.as_str());
+    let capabilities = connection.capabilities;
+    if capabilities.put == Support::Proven || capabilities.patch == Support::Proven {
+        return to_be_updated(view, connection, id).settling(token).step();
+    }
+    match &view.round.secrets {
+        None => Step::ReadSecrets,
+        Some(Ok(values)) => acted_on(view, synced(view, connection, id, &values.versions)).settling(token).step(),
+        Some(Err(_)) => to_be_updated(view, connection, id).settling(token).step(),
+    }
+}
+
+fn to_be_updated(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> settle::Settlement {
+    let text = "The webhook is at Orion; bringing it to what is declared";
+    let mut settlement = settlement(view, readiness(view, Reason::Progressing, text), Some(view.now));
     settlement.status.webhook_id = Some(id.to_owned());
     settlement.status.endpoint = Some(connection.endpoint.as_str().to_owned());
     settlement.synced = Some(None);
-    settlement.settling(attempt.map(|attempt| attempt.token.as_str())).step()
+    settlement
 }
 
 fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, force: bool, attempt: Option<&Attempt>) -> Step {
@@ -115,27 +129,21 @@ pub(super) fn take_over(view: &View<'_>, connection: &ConnectionFacts, remote: &
     };
     let settlement = match versions {
         Some(versions) if !is_taken_by_force(view, connection, remote) => synced(view, connection, &remote.id, versions),
-        Some(_) | None => {
-            let text = "The webhook is at Orion; bringing it to what is declared";
-            let mut settlement = settlement(view, readiness_without_annotation(view, text), Some(view.now));
-            settlement.status.webhook_id = Some(remote.id.clone());
-            settlement.status.endpoint = Some(connection.endpoint.as_str().to_owned());
-            settlement.synced = Some(None);
-            settlement
-        }
+        Some(_) | None => to_be_updated(view, connection, &remote.id),
     };
-    settlement.settling(token).step()
+    acted_on(view, settlement).settling(token).step()
+}
+
+/// A person's annotation comes off next.
+fn acted_on(view: &View<'_>, mut settlement: settle::Settlement) -> settle::Settlement {
+    if resolve::is_adopting(view) {
+        settlement.wake = Some(view.now);
+    }
+    settlement
 }
 
 /// It carries another's marker and was adopted with `force`: an update puts ours on.
 pub(super) fn is_taken_by_force(view: &View<'_>, connection: &ConnectionFacts, remote: &RemoteWebhook) -> bool {
     let named = view.webhook.spec.adopt.as_ref().is_some_and(|adopt| adopt.id == remote.id && adopt.force == Some(true));
     named && connection.ownership && remote.owner().is_some_and(|owner| view.owner(connection).as_ref() != Some(&owner))
-}
-
-/// The annotation is being acted on, so it is not named as one that fits nothing.
-fn readiness_without_annotation(view: &View<'_>, text: &str) -> crate::api::Readiness {
-    let mut readiness = readiness(view, Reason::Progressing, "");
-    text.clone_into(&mut readiness.message);
-    readiness
 }

@@ -51,6 +51,12 @@ pub(super) fn by_a_person(view: &View<'_>, connection: &ConnectionFacts) -> Opti
     }
 }
 
+/// A person's `adopt=<id>` is being acted on: what the status says now is its result.
+pub(super) fn is_adopting(view: &View<'_>) -> bool {
+    let decision = view.annotation(RESOLVE).and_then(decision);
+    matches!(decision, Some(Decision::Adopt(_))) && view.stored_id().is_none() && view.has_finalizer() && !view.is_deleting()
+}
+
 /// What is known of a create of unknown result.
 pub(super) enum Finding<'a> {
     /// Nothing yet: this comes first. Also where only a person can tell.

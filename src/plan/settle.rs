@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::memory::Verdict;
 use super::view::{Boot, ConnectionFacts, SecretProblem, Trouble, View};
-use super::{Step, memory};
+use super::{Step, memory, resolve};
 use crate::api::{
     AppliedSecret, Failure, REQUESTED_AT, RESOLVE, Readiness, Reason, State, WebhookStatus, conditions, ready_condition,
 };
@@ -91,7 +91,7 @@ pub(super) fn settlement(view: &View<'_>, readiness: Readiness, wake: Option<Boo
 /// A readiness for this Webhook, which says so where a person's annotation fits nothing.
 pub(super) fn readiness(view: &View<'_>, reason: Reason, message: impl Into<String>) -> Readiness {
     let mut message = message.into();
-    if let Some(value) = view.annotation(RESOLVE) {
+    if let Some(value) = view.annotation(RESOLVE).filter(|_| !resolve::is_adopting(view)) {
         let value: String = value.chars().filter(|c| c.is_ascii_graphic()).take(300).collect();
         message.push_str(&format!(". The annotation {RESOLVE}: {value} fits nothing here and was left alone"));
     }

@@ -85,7 +85,11 @@ fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     {
         return match result {
             Ok(remote) => compare(view, connection, remote),
-            Err(failure) if failure.class == FailureClass::NotFound && failure.json => gone::plan(view, connection, id),
+            Err(failure) if failure.class == FailureClass::NotFound && failure.json => {
+                // Where neither a working GET nor a list was ever seen, a 404 says nothing about the id.
+                let says_nothing = connection.capabilities.get != Support::Proven && connection.capabilities.list == Support::Absent;
+                if says_nothing { blind(view, connection, id) } else { gone::plan(view, connection, id) }
+            }
             Err(failure) if failure.class == FailureClass::MethodNotAllowed => blind(view, connection, id),
             Err(failure) => check_failed(view, failure),
         };

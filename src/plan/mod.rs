@@ -99,6 +99,33 @@ pub enum Step {
 /// The next step for the Webhook in `view`.
 #[must_use]
 pub fn plan(view: &View<'_>) -> Step {
+    let step = decide(view);
+    match written_by(&step).filter(|_| view.settings.dry_run) {
+        Some(what) => settle::dry_run(view, what),
+        None => step,
+    }
+}
+
+/// What a step writes besides the status, for `--dry-run`: there it is only said.
+fn written_by(step: &Step) -> Option<&'static str> {
+    match step {
+        Step::BeginAttempt { .. } | Step::Post { .. } => Some("create"),
+        Step::Hold => Some("take over"),
+        Step::ClearResolve => Some("clear the annotation of"),
+        Step::Update { .. } | Step::Unmark { .. } => Some("update"),
+        Step::Delete { .. } => Some("delete"),
+        Step::Release { .. } => Some("let go of"),
+        Step::Refresh
+        | Step::ReadSecrets
+        | Step::Get { .. }
+        | Step::List { .. }
+        | Step::LookAtOthers
+        | Step::Prepare
+        | Step::Settle(_) => None,
+    }
+}
+
+fn decide(view: &View<'_>) -> Step {
     if view.is_deleting() {
         return remove::plan(view);
     }

@@ -138,6 +138,9 @@ fn decide(view: &View<'_>) -> Step {
     if let Some(problem) = view.spec_problem() {
         return settle::report(view, Reason::InvalidSpec, problem);
     }
+    if view.webhook.spec.is_suspended() && view.round.call.is_none() {
+        return sync::suspended(view);
+    }
     let connection = match view.connection {
         Connection::Missing { message } => return settle::retry(view, Reason::ConnectionNotFound, message.clone()),
         Connection::NotReady { message } => return settle::retry(view, Reason::ConnectionNotReady, message.clone()),
@@ -154,9 +157,6 @@ fn decide(view: &View<'_>) -> Step {
     }
     if let Some(step) = resolve::by_a_person(view, connection) {
         return step;
-    }
-    if view.webhook.spec.is_suspended() {
-        return sync::suspended(view, connection);
     }
     view.identity_plan(connection)
 }

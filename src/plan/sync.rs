@@ -3,7 +3,7 @@
 use super::adopt::is_taken_by_force;
 use super::gone;
 use super::settle::{self, Settlement, failed, readiness, settlement, synced};
-use super::view::{Boot, ConnectionFacts, Identity, View};
+use super::view::{Boot, Connection, ConnectionFacts, Identity, View};
 use super::{Step, memory};
 use crate::api::{AppliedSecret, Failure, FailureClass, Reason, RemoteWebhook, Support, ready_condition};
 
@@ -269,13 +269,13 @@ fn moved(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
 }
 
 /// `spec.suspend`: nothing is changed at Orion. Ready stays True only if the rest of the spec is what was last synced.
-pub(super) fn suspended(view: &View<'_>, connection: &ConnectionFacts) -> Step {
+pub(super) fn suspended(view: &View<'_>) -> Step {
     let applied = view.status().applied_secrets;
     let wanted = memory::digest(&view.webhook.spec, &applied);
     let is_synced = match (view.identity(), view.memory.synced) {
         (Identity::Stored { .. }, Some(known)) => known == wanted && was_ready(view),
         (Identity::Stored { .. }, None) if view.status().observed_generation == Some(view.generation()) => was_ready(view),
-        (Identity::Stored { id }, None) if was_ready(view) => match seen(view, connection, id) {
+        (Identity::Stored { id }, None) if was_ready(view) => match seen(view, id) {
             Seen::Not(step) => return step,
             Seen::Same(same) => same,
         },
@@ -300,7 +300,8 @@ enum Seen {
 }
 
 /// After a restart, memory does not say what was last synced: Orion does, as far as it can be read.
-fn seen(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Seen {
+fn seen(view: &View<'_>, id: &str) -> Seen {
+    let Connection::Usable(connection) = view.connection else { return Seen::Same(false) };
     match (&view.round.remote, &view.round.secrets) {
         (None, _) if connection.trouble.is_none() && connection.capabilities.get != Support::Absent => {
             Seen::Not(Step::Get { id: id.to_owned() })

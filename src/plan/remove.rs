@@ -158,14 +158,15 @@ fn unsettled(view: &View<'_>, connection: &ConnectionFacts, attempt: Option<&cra
             "Orion lists webhooks that could be the one, and shows no markers to tell",
             &ids,
         ),
-        Finding::Ours(_, ours) => match ours.iter().find(|id| !view.memory.deleted.contains(*id)) {
-            _ if view.webhook.spec.deletion_policy() == DeletionPolicy::Orphan => {
-                Step::Release { why: "left at Orion (deletionPolicy: Orphan)" }
-            }
-            _ if view.settings.dry_run => settle::dry_run(view, "delete"),
-            Some(id) => Step::Delete { id: id.clone() },
-            // Deleted, and the list still shows them: look again a little later.
-            None => settlement(view, deleting(view), Some(view.now + Duration::from_secs(5))).step(),
+        Finding::Ours(_, ours) => match view.webhook.spec.deletion_policy() {
+            DeletionPolicy::Orphan => Step::Release { why: "left at Orion (deletionPolicy: Orphan)" },
+            DeletionPolicy::Unknown => settle::report(view, Reason::InvalidSpec, super::view::UNKNOWN_POLICY),
+            DeletionPolicy::Delete => match ours.iter().find(|id| !view.memory.deleted.contains(*id)) {
+                Some(id) if connection.capabilities.delete == Support::Absent => unsupported(view, connection, id),
+                Some(id) => Step::Delete { id: id.clone() },
+                // The list was read before they were deleted.
+                None => Step::Release { why: "deleted at Orion" },
+            },
         },
     }
 }

@@ -127,7 +127,8 @@ fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settle
     };
     if let Some(owner) = view.owner(connection) {
         let ours = snapshot.ids_of(&owner);
-        if !ours.is_empty() {
+        // One of ours is taken from any list, and deleted only by a complete one: no other may be left out.
+        if !ours.is_empty() && (snapshot.is_complete() || !view.is_deleting()) {
             return Finding::Ours(snapshot, ours);
         }
     }

@@ -219,6 +219,9 @@ impl Memory {
         if settlement.next_check.is_some() {
             self.next_check = settlement.next_check;
         }
+        if let Some(gone) = &settlement.gone {
+            self.deleted(gone);
+        }
         let status = &settlement.status;
         if self.created.as_ref().is_some_and(|created| status.webhook_id.as_ref() == Some(&created.id)) {
             self.created = None;
@@ -244,12 +247,15 @@ impl View<'_> {
             }
             Connection::Missing { .. } | Connection::NotReady { .. } | Connection::NotAllowed { .. } => false,
         };
+        // An id that came and is not recorded yet is a known result.
+        let created = self.memory.created.as_ref().map(|created| created.token.as_str());
+        let unknown = |attempt: Attempt| (created != Some(attempt.token.as_str())).then_some(attempt.token);
         match self.identity() {
-            Identity::Open { attempt } => Some(attempt.token),
+            Identity::Open { attempt } => unknown(attempt),
             Identity::Bare => Some(String::new()),
             Identity::Free => marker_listed().then(String::new),
             // A stored id that is gone may be followed by an attempt whose result is not known either.
-            Identity::Stored { .. } => self.open_attempt().map(|attempt| attempt.token),
+            Identity::Stored { .. } => self.open_attempt().and_then(unknown),
             Identity::Carried { .. } => None,
         }
     }

@@ -37,6 +37,8 @@ pub struct Settlement {
     pub synced: Option<Option<u64>>,
     /// When drift is to be looked for next.
     pub next_check: Option<Boot>,
+    /// This id was deleted, or found to be gone, while the Webhook is going.
+    pub gone: Option<String>,
 }
 
 impl Settlement {
@@ -85,6 +87,7 @@ pub(super) fn settlement(view: &View<'_>, readiness: Readiness, wake: Option<Boo
         failures: view.memory.failures,
         synced: None,
         next_check: None,
+        gone: None,
     }
 }
 

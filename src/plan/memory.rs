@@ -253,7 +253,11 @@ impl View<'_> {
         match self.identity() {
             Identity::Open { attempt } => unknown(attempt),
             Identity::Bare => Some(String::new()),
-            Identity::Free => marker_listed().then(String::new),
+            // Once in doubt, until a whole look has ended it: one list without the marker does not.
+            Identity::Free => {
+                let already = self.memory.doubt.as_ref().is_some_and(|doubt| doubt.token.is_empty());
+                (already || marker_listed()).then(String::new)
+            }
             // A stored id that is gone may be followed by an attempt whose result is not known either.
             Identity::Stored { .. } => self.open_attempt().and_then(unknown),
             Identity::Carried { .. } => None,

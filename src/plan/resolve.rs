@@ -112,10 +112,15 @@ pub(super) fn find<'a>(view: &View<'a>, connection: &'a ConnectionFacts, attempt
 /// Reads lists until one shows our marker or two show that it is not there.
 fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settled_at: Boot) -> Finding<'a> {
     let apart = LISTS_APART.min(view.settings.create_settle);
-    let earliest = seen.first().map_or(settled_at, |first| *first + apart);
+    // A list from before the settle time says nothing, whoever read it and why.
+    let first = seen.iter().filter(|begun| **begun >= settled_at).min();
+    let earliest = first.map_or(settled_at, |first| *first + apart);
     let snapshot = match &view.round.list {
         None if view.now < earliest => return not_before(view, earliest),
         None => return Finding::NotYet(Step::List { begun_after: earliest }),
+        Some(Ok(snapshot)) if snapshot.begun < earliest && first != Some(&snapshot.begun) => {
+            return Finding::NotYet(Step::List { begun_after: earliest });
+        }
         Some(Ok(snapshot)) => snapshot,
         Some(Err(failure)) if is_absent(failure.class) || failure.class == FailureClass::Forbidden => {
             return Finding::NotYet(unresolved(view, "Orion has no list that these credentials may read", &[]));
@@ -136,7 +141,7 @@ fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settle
         let message = format!("{UNKNOWN}, and Orion's list is not complete: {flaw}. Reading it again");
         return Finding::NotYet(settle::failed(view, readiness(view, Reason::CreateUncertain, message)).step());
     }
-    let first = seen.first().map_or(snapshot.begun, |first| *first);
+    let first = first.map_or(snapshot.begun, |first| *first);
     if snapshot.begun < first + apart {
         return not_before(view, first + apart);
     }

@@ -89,6 +89,8 @@ pub struct Memory {
     pub failures: u32,
     /// The last result.
     pub verdict: Option<Verdict>,
+    /// The stored id that `missing` and `copies` are about.
+    pub about: Option<String>,
     /// When the stored id was answered with 404, or not shown by complete lists.
     pub missing: Vec<Boot>,
     /// Other ids with our marker, and the beginning of the complete list that first showed each.
@@ -111,6 +113,15 @@ impl Memory {
                 self.failures = 0;
             }
         }
+        if self.about != inputs.webhook_id {
+            self.about.clone_from(&inputs.webhook_id);
+            self.missing.clear();
+            self.copies.clear();
+        }
+        if inputs.webhook_id.is_some() {
+            // What was held has an id now; without it, later, it is not known what happened.
+            self.held = false;
+        }
         match doubtful {
             Some(token) if self.doubt.as_ref().is_none_or(|doubt| doubt.token != token) => {
                 self.doubt = Some(Doubt { token, since: now, lists: Vec::new() });
@@ -124,6 +135,7 @@ impl Memory {
     pub fn attempt_begun(&mut self, token: &str, asked: Boot) {
         self.carrying = Some(Carrying { token: token.to_owned(), confirmed: asked, sent: false });
         self.doubt = None;
+        self.held = false;
     }
 
     /// The Webhook was read afresh, asked for at `asked`, with this open attempt in it.
@@ -190,7 +202,7 @@ impl Memory {
         let ours = owner.map_or(&[][..], |owner| snapshot.ids_of(owner));
         if let Some(stored) = stored {
             let shown = snapshot.get(stored).is_some();
-            if shown {
+            if shown && self.missing.last().is_none_or(|last| *last < snapshot.begun) {
                 self.missing.clear();
             }
             if snapshot.is_complete() {

@@ -327,7 +327,7 @@ impl View<'_> {
     pub(super) fn unrecorded_id(&self) -> Option<(String, String)> {
         let created = self.memory.created.as_ref()?;
         let open = self.open_attempt()?;
-        (open.token == created.token && self.stored_id() != Some(&created.id)).then(|| (open.token, created.id.clone()))
+        (open.token == created.token).then(|| (open.token, created.id.clone()))
     }
 
     /// What the decision depends on besides time: while it stays the same, a verdict stands until its time.

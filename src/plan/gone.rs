@@ -18,8 +18,14 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> S
         // The answer proves nothing: GET was never seen to work here. No claim is made from it.
         (_, _) => return stay(view, view.now + view.interval()).step(),
     };
-    if last < first + LOOKS_APART.min(view.settings.create_settle) {
-        return stay(view, first + LOOKS_APART).step();
+    let second = first + LOOKS_APART.min(view.settings.create_settle);
+    if last < second {
+        // Past that time the second look has told nothing: a list that was not complete.
+        let is_late = second <= view.now;
+        let wake = if is_late { view.now + settle::backoff(view.memory.failures, view.jitter) } else { second };
+        let mut settlement = stay(view, wake);
+        settlement.failed = is_late;
+        return settlement.step();
     }
     if !connection.proven {
         return held(view, id, "none of the connection's webhooks has been seen since its endpoint or credentials changed");
@@ -30,6 +36,11 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> S
         Some(_) => {}
     }
     by_marker(view, connection, last)
+}
+
+/// The second look must not be answered by the list of the first.
+pub(super) fn look_after(view: &View<'_>) -> Option<Boot> {
+    view.memory.missing.first().map(|first| *first + LOOKS_APART.min(view.settings.create_settle))
 }
 
 /// Then: the marker, else a new attempt.

@@ -18,7 +18,9 @@ pub(super) fn stored(view: &View<'_>, connection: &ConnectionFacts, id: &str) ->
     }
     let versions = versions(view);
     let wanted = memory::digest(&view.webhook.spec, &versions);
-    let is_due = view.is_requested() || view.memory.next_check.is_some_and(|check| check <= view.now);
+    // A first miss is followed up, whatever led to it.
+    let is_missing = !view.memory.missing.is_empty();
+    let is_due = view.is_requested() || is_missing || view.memory.next_check.is_some_and(|check| check <= view.now);
     match view.memory.synced {
         Some(known) if known != wanted => update(view, connection, id),
         Some(_) if !is_due => delete_copy(view, connection, id).unwrap_or_else(|| at_rest(view, connection, id, &versions)),
@@ -100,8 +102,8 @@ fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
         },
         Some(Err(failure)) if !super::resolve::is_absent(failure.class) => check_failed(view, failure),
         Some(Err(_)) if by_get => Step::Get { id: id.to_owned() },
-        None if by_get && (view.is_requested() || !by_list) => Step::Get { id: id.to_owned() },
-        None if by_list => Step::List { begun_after: view.now.saturating_sub(view.interval() / 10) },
+        None if by_get && (view.is_requested() || !by_list || !view.memory.missing.is_empty()) => Step::Get { id: id.to_owned() },
+        None if by_list => Step::List { begun_after: gone::look_after(view).unwrap_or(view.now.saturating_sub(view.interval() / 10)) },
         Some(Err(_)) | None => blind(view, connection, id),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::settle;
-use super::sync::stay;
+use super::sync::unsure;
 use super::view::{Boot, ConnectionFacts, View};
 use super::{Step, create, resolve};
 use crate::api::{RESOLVE, Reason, Support};
@@ -16,14 +16,14 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> S
     let (first, last) = match (view.memory.missing.first(), view.memory.missing.last()) {
         (Some(first), Some(last)) => (*first, *last),
         // The answer proves nothing: GET was never seen to work here. No claim is made from it.
-        (_, _) => return stay(view, view.now + view.interval()).step(),
+        (_, _) => return unsure(view, view.now + view.interval()).step(),
     };
     let second = first + LOOKS_APART.min(view.settings.create_settle);
     if last < second {
         // Past that time the second look has told nothing: a list that was not complete.
         let is_late = second <= view.now;
         let wake = if is_late { view.now + settle::backoff(view.memory.failures, view.jitter) } else { second };
-        let mut settlement = stay(view, wake);
+        let mut settlement = unsure(view, wake);
         settlement.failed = is_late;
         return settlement.step();
     }

@@ -110,7 +110,8 @@ fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
 
 /// Orion cannot be looked at: only what was sent is known.
 fn blind(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
-    if is_synced(view) || view.memory.synced.is_some() {
+    let is_pushed = versions_of(view) == versions(view);
+    if is_synced(view) && is_pushed || view.memory.synced.is_some() {
         synced(view, connection, id, &versions(view)).step()
     } else {
         update(view, connection, id)
@@ -154,8 +155,16 @@ fn is_synced(view: &View<'_>) -> bool {
         && view.memory.synced.is_none_or(|known| known == memory::digest(&view.webhook.spec, &versions(view)))
 }
 
+/// Nothing new is known: what was in sync stays so until `wake`, and of anything else no claim is made.
+pub(super) fn unsure(view: &View<'_>, wake: Boot) -> Settlement {
+    if is_synced(view) {
+        return stay(view, wake);
+    }
+    settlement(view, readiness(view, Reason::Progressing, "Orion does not find the webhook; looking again before anything is done"), Some(wake))
+}
+
 /// The conditions stay as they are until `wake`.
-pub(super) fn stay(view: &View<'_>, wake: Boot) -> Settlement {
+fn stay(view: &View<'_>, wake: Boot) -> Settlement {
     let status = view.status();
     let ready = ready_condition(&status.conditions);
     let reason = ready.and_then(|ready| ready.reason.parse().ok()).unwrap_or(Reason::Progressing);

@@ -35,12 +35,8 @@ pub(super) fn by_decision(view: &View<'_>, connection: &ConnectionFacts, id: &st
 }
 
 fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, force: bool, attempt: Option<&Attempt>) -> Step {
-    if let Some(holder) = (view.held_by)(id) {
-        return settle::report(
-            view,
-            Reason::Conflict,
-            format!("The Webhook {holder} already holds {id}. Delete that one with deletionPolicy: Orphan first, or adopt another id"),
-        );
+    if (view.held_by)(id).is_some() {
+        return held_by_another(view, id);
     }
     if let Some(trouble) = &connection.trouble {
         return settle::wait_for_connection(view, trouble);
@@ -82,6 +78,16 @@ fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, force: bool, a
         );
     }
     take_over(view, connection, remote, attempt.map(|attempt| attempt.token.as_str()))
+}
+
+/// No webhook has two Webhooks.
+pub(super) fn held_by_another(view: &View<'_>, id: &str) -> Step {
+    let holder = (view.held_by)(id).unwrap_or_default();
+    settle::report(
+        view,
+        Reason::Conflict,
+        format!("The Webhook {holder} already holds {id}. Delete that one with deletionPolicy: Orphan first, or adopt another id"),
+    )
 }
 
 fn not_there(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {

@@ -147,7 +147,8 @@ fn remaining(view: &View<'_>, connection: &ConnectionFacts, gone: Option<&str>) 
     let owner = view.owner(connection)?;
     let list = connection.last_list.as_ref().filter(|list| list.is_complete())?;
     let is_left = |id: &&String| {
-        gone != Some(id.as_str()) && !view.memory.deleted.contains(*id) && view.stored_id() != Some(id.as_str())
+        let is_done = gone == Some(id.as_str()) || view.memory.deleted.contains(*id);
+        !is_done && view.stored_id() != Some(id.as_str()) && (view.held_by)(id).is_none()
     };
     let left = list.ids_of(&owner).iter().find(is_left)?;
     (view.webhook.spec.deletion_policy() == DeletionPolicy::Delete && connection.capabilities.delete != Support::Absent)
@@ -167,10 +168,10 @@ fn unsettled(view: &View<'_>, connection: &ConnectionFacts, attempt: Option<&cra
         Finding::Ours(_, ours) => match view.webhook.spec.deletion_policy() {
             DeletionPolicy::Orphan => Step::Release { why: "left at Orion (deletionPolicy: Orphan)" },
             DeletionPolicy::Unknown => settle::report(view, Reason::InvalidSpec, super::view::UNKNOWN_POLICY),
-            DeletionPolicy::Delete => match ours.iter().find(|id| !view.memory.deleted.contains(*id)) {
+            DeletionPolicy::Delete => match ours.iter().find(|id| !view.memory.deleted.contains(*id) && (view.held_by)(id).is_none()) {
                 Some(id) if connection.capabilities.delete == Support::Absent => unsupported(view, connection, id),
                 Some(id) => Step::Delete { id: id.clone() },
-                // The list was read before they were deleted.
+                // The list was read before they were deleted, or another Webhook has taken them over.
                 None => Step::Release { why: "deleted at Orion" },
             },
         },

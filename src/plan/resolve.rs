@@ -161,10 +161,11 @@ fn not_before<'a>(view: &View<'_>, until: Boot) -> Finding<'a> {
 
 /// Our marker is at Orion: the stored id, else the bytewise lowest, is recorded.
 pub(super) fn found(view: &View<'_>, connection: &ConnectionFacts, snapshot: &Snapshot, ours: &[String], token: Option<&str>) -> Step {
-    let id = ours.iter().find(|id| view.stored_id() == Some(id.as_str())).or_else(|| ours.iter().min());
+    let free = || ours.iter().filter(|id| (view.held_by)(id).is_none());
+    let id = free().find(|id| view.stored_id() == Some(id.as_str())).or_else(|| free().min());
     match id.and_then(|id| snapshot.get(id)) {
         Some(remote) => adopt::take_over(view, connection, remote, token),
-        None => settle::retry(view, Reason::CreateUncertain, UNKNOWN),
+        None => adopt::held_by_another(view, ours.first().map_or("", String::as_str)),
     }
 }
 

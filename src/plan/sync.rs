@@ -3,7 +3,7 @@
 use super::adopt::is_taken_by_force;
 use super::gone;
 use super::settle::{self, Settlement, failed, readiness, settlement, synced};
-use super::view::{Boot, Connection, ConnectionFacts, Identity, View};
+use super::view::{Boot, Connection, ConnectionFacts, Identity, Snapshot, View};
 use super::{Step, memory};
 use crate::api::{AppliedSecret, Failure, FailureClass, Reason, RemoteWebhook, Support, ready_condition};
 
@@ -233,9 +233,11 @@ fn delete_copy(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Optio
     if connection.trouble.is_some() || connection.capabilities.delete == Support::Absent || view.settings.dry_run {
         return None;
     }
+    let owner = view.owner(connection)?;
+    let is_ours = |list: &Snapshot| list.ids_of(&owner).contains(copy) && (view.held_by)(copy).is_none();
     let shown_again = connection.last_list.as_ref().filter(|list| list.begun >= *first + settle_time);
     match (shown_again, &view.round.list) {
-        (Some(list), _) if list.is_complete() && list.get(id).is_some() && list.get(copy).is_some() => {
+        (Some(list), _) if list.is_complete() && list.get(id).is_some() && is_ours(list) => {
             Some(Step::Delete { id: copy.clone() })
         }
         (None, None) => Some(Step::List { begun_after: *first + settle_time }),

@@ -27,6 +27,13 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> S
         settlement.failed = is_late;
         return settlement.step();
     }
+    if let Some(attempt) = view.open_attempt() {
+        // An attempt to replace it was begun before, and its result is not known.
+        return resolve::uncertain(view, connection, Some(&attempt));
+    }
+    if resolve::is_to_recreate(view) {
+        return create::attempt(view, connection, true);
+    }
     if !connection.proven {
         return held(view, id, "none of the connection's webhooks has been seen since its endpoint or credentials changed");
     }
@@ -45,11 +52,6 @@ pub(super) fn look_after(view: &View<'_>) -> Option<Boot> {
 
 /// Then: the marker, else a new attempt.
 fn by_marker(view: &View<'_>, connection: &ConnectionFacts, last: Boot) -> Step {
-    let attempt = view.open_attempt();
-    if attempt.is_some() {
-        // An attempt to replace it was begun before, and its result is not known.
-        return resolve::uncertain(view, connection, attempt.as_ref());
-    }
     let Some(owner) = view.owner(connection).filter(|_| connection.capabilities.list != Support::Absent) else {
         return create::attempt(view, connection, false);
     };

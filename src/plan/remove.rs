@@ -162,7 +162,7 @@ fn unsettled(view: &View<'_>, connection: &ConnectionFacts, attempt: Option<&cra
         Finding::Nothing => Step::Release { why: "the create took no effect" },
         Finding::Alike(ids) => resolve::unresolved(
             view,
-            "Orion lists webhooks that could be the one, and shows no markers to tell",
+            resolve::ALIKE,
             &ids,
         ),
         Finding::Ours(_, ours) => match view.webhook.spec.deletion_policy() {

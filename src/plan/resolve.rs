@@ -34,21 +34,35 @@ pub(super) fn decision(text: &str) -> Option<Decision<'_>> {
     }
 }
 
+/// The decision in the annotation, if it fits the state of this Webhook.
+pub(super) fn fitting<'a>(view: &View<'a>) -> Option<Decision<'a>> {
+    let decision = decision(view.annotation(RESOLVE)?)?;
+    // A create of unknown result, also one that was begun to replace a stored id.
+    let doubtful = view.doubtful();
+    let fits = match decision {
+        Decision::Abandon => view.is_deleting(),
+        Decision::Adopt(_) | Decision::Retry(_) | Decision::Recreate(_) if view.is_deleting() => false,
+        Decision::Adopt(id) => view.stored_id() == Some(id) || doubtful.is_some(),
+        Decision::Retry(token) => doubtful.is_some_and(|open| token == if open.is_empty() { NO_TOKEN } else { &open }),
+        Decision::Recreate(id) => view.stored_id() == Some(id),
+    };
+    fits.then_some(decision)
+}
+
 /// Acts on a person's decision, if it fits the state of this (living) Webhook.
 pub(super) fn by_a_person(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
-    let decision = decision(view.annotation(RESOLVE)?)?;
-    let open = view.open_attempt();
-    match decision {
+    match fitting(view)? {
         Decision::Adopt(id) if view.stored_id() == Some(id) => Some(Step::ClearResolve),
-        Decision::Adopt(id) if view.stored_id().is_none() && view.has_finalizer() => {
-            Some(adopt::by_decision(view, connection, id, open.as_ref()))
-        }
-        Decision::Retry(token) if view.stored_id().is_none() && token == open.as_ref().map_or(NO_TOKEN, |open| &open.token) => {
-            Some(create::attempt(view, connection, true))
-        }
-        Decision::Recreate(id) if view.stored_id() == Some(id) => Some(create::attempt(view, connection, true)),
-        Decision::Adopt(_) | Decision::Retry(_) | Decision::Recreate(_) | Decision::Abandon => None,
+        Decision::Adopt(id) => Some(adopt::by_decision(view, connection, id, view.open_attempt().as_ref())),
+        Decision::Retry(_) => Some(create::attempt(view, connection, true)),
+        // Acted on where the stored id is found to be gone or on another endpoint, and nowhere else.
+        Decision::Recreate(_) | Decision::Abandon => None,
     }
+}
+
+/// A person wants the stored id, which is gone or out of reach, replaced.
+pub(super) fn is_to_recreate(view: &View<'_>) -> bool {
+    matches!(fitting(view), Some(Decision::Recreate(_)))
 }
 
 /// What is known of a create of unknown result.
@@ -73,7 +87,7 @@ pub(super) fn uncertain(view: &View<'_>, connection: &ConnectionFacts, attempt: 
         }
         (Finding::Alike(_) | Finding::Nothing, Some(adopt)) => adopt::plan(view, connection, adopt, attempt),
         (Finding::Alike(ids), None) => {
-            unresolved(view, "Orion lists webhooks that could be the one, and shows no markers to tell", &ids)
+            unresolved(view, ALIKE, &ids)
         }
         (Finding::Nothing, None) => create::attempt(view, connection, false),
     }
@@ -169,6 +183,8 @@ pub(super) fn found(view: &View<'_>, connection: &ConnectionFacts, snapshot: &Sn
 
 /// Stands for the token where a finalizer is all that is left of an attempt.
 const NO_TOKEN: &str = "none";
+
+pub(super) const ALIKE: &str = "Orion lists webhooks that could be the one, and shows no markers to tell";
 
 const UNKNOWN: &str = "It is not known whether Orion created the webhook";
 

@@ -4,6 +4,7 @@ use super::adopt::is_taken_by_force;
 use super::gone;
 use super::settle::{self, Settlement, failed, readiness, settlement, synced};
 use super::view::{Boot, Connection, ConnectionFacts, Identity, Snapshot, View};
+use super::resolve::{self, Finding};
 use super::{Step, memory};
 use crate::api::{AppliedSecret, Failure, FailureClass, Reason, RemoteWebhook, Support, ready_condition};
 
@@ -265,6 +266,18 @@ fn moved(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
         }
         Some((_, Err(failure))) if settle::is_passing(failure) => return settle::failure(view, failure).step(),
         Some(_) | None => {}
+    }
+    if let Some(attempt) = view.open_attempt() {
+        // An attempt to replace it was begun before. Only if that is known to have made nothing, a person may begin another.
+        match resolve::find(view, connection, Some(&attempt)) {
+            Finding::NotYet(step) => return step,
+            Finding::Ours(snapshot, ours) => return resolve::found(view, connection, snapshot, ours, Some(&attempt.token)),
+            Finding::Alike(ids) => return resolve::unresolved(view, resolve::ALIKE, &ids),
+            Finding::Nothing => {}
+        }
+    }
+    if resolve::is_to_recreate(view) {
+        return super::create::attempt(view, connection, true);
     }
     let namespace = view.webhook.metadata.namespace.as_deref().unwrap_or("default");
     let name = view.webhook.metadata.name.as_deref().unwrap_or_default();

@@ -14,7 +14,7 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, adopt: &AdoptS
             "This connection does not allow adoption. Ask its administrator to allow it (--allow-adoption), or take spec.adopt out",
         );
     }
-    by_id(view, connection, &adopt.id, adopt.force.unwrap_or(false), attempt)
+    by_id(view, connection, &adopt.id, Word::Spec { force: adopt.force.unwrap_or(false) }, attempt)
 }
 
 /// Takes over an id that a person named in the resolve annotation: that person's word counts for `force` too.
@@ -31,10 +31,20 @@ pub(super) fn by_decision(view: &View<'_>, connection: &ConnectionFacts, id: &st
         settlement.synced = Some(None);
         return settlement.settling(token.as_deref()).step();
     }
-    by_id(view, connection, id, true, attempt)
+    by_id(view, connection, id, Word::Person, attempt)
 }
 
-fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, force: bool, attempt: Option<&Attempt>) -> Step {
+/// On whose word an id is taken.
+#[derive(Clone, Copy)]
+enum Word {
+    /// `spec.adopt`.
+    Spec { force: bool },
+    /// The resolve annotation. Who can write it can often make a create uncertain too: where the connection denies
+    /// adoption it reaches only what that create could have made.
+    Person,
+}
+
+fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, word: Word, attempt: Option<&Attempt>) -> Step {
     if (view.held_by)(id).is_some() {
         return held_by_another(view, id);
     }
@@ -70,12 +80,27 @@ fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, force: bool, a
     };
     let ours = view.owner(connection);
     let foreign = remote.owner().is_some_and(|owner| ours.as_ref() != Some(&owner));
-    if foreign && !force {
-        return settle::report(
-            view,
-            Reason::Conflict,
-            format!("{id} carries the marker of another Webhook or another installation. Set spec.adopt.force: true to take it all the same"),
-        );
+    let spec = &view.webhook.spec;
+    let alike = remote.looks_like(&spec.url, &spec.user_id, &spec.presence_name);
+    match word {
+        Word::Spec { force: false } if foreign => {
+            return settle::report(
+                view,
+                Reason::Conflict,
+                format!("{id} carries the marker of another Webhook or another installation. Set spec.adopt.force: true to take it all the same"),
+            );
+        }
+        Word::Person if !connection.adoption && (foreign || !alike && remote.owner().is_none()) => {
+            return settle::report(
+                view,
+                Reason::NotAllowed,
+                format!(
+                    "{id} is not what this Webhook's create would have made, and this connection does not allow adoption. Name another \
+                     id, or ask its administrator to allow it (--allow-adoption)"
+                ),
+            );
+        }
+        Word::Spec { .. } | Word::Person => {}
     }
     take_over(view, connection, remote, attempt.map(|attempt| attempt.token.as_str()))
 }

@@ -2,6 +2,7 @@
 
 use super::settle::{self, readiness, settlement, synced};
 use super::view::{ConnectionFacts, View};
+use super::resolve::Decision;
 use super::{Step, resolve};
 use crate::api::{AdoptSpec, Attempt, FailureClass, Reason, RemoteWebhook, Support};
 
@@ -51,32 +52,28 @@ fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, word: Word, at
     if let Some(trouble) = &connection.trouble {
         return settle::wait_for_connection(view, trouble);
     }
-    let remote = match (&view.round.remote, connection.capabilities.get) {
-        (Some((read, Ok(remote))), _) if read == id => remote,
-        (Some((read, Err(failure))), _) if read == id && !resolve::is_absent(failure.class) => {
-            return settle::failure(view, failure).step();
-        }
-        (Some((read, Err(failure))), Support::Proven | Support::Unknown)
-            if read == id && failure.class == FailureClass::NotFound =>
-        {
-            return not_there(view, connection, id);
-        }
-        (_, Support::Absent) => match &view.round.list {
-            None if connection.capabilities.list != Support::Absent => return Step::List { begun_after: view.now },
-            Some(Ok(snapshot)) => match snapshot.get(id) {
-                Some(remote) => remote,
-                None => return not_there(view, connection, id),
-            },
-            Some(Err(failure)) if !resolve::is_absent(failure.class) => return settle::failure(view, failure).step(),
-            None | Some(Err(_)) => {
-                return settle::report(
-                    view,
-                    Reason::AdoptionFailed,
-                    format!("Orion at {} has no way to read {id}, so it cannot be taken over", connection.endpoint.host()),
-                );
+    let by_get = connection.capabilities.get != Support::Absent;
+    let remote = match (view.round.remote.as_ref().filter(|(read, _)| read == id), &view.round.list) {
+        (Some((_, Ok(remote))), _) => remote,
+        (Some((_, Err(failure))), _) if !resolve::is_absent(failure.class) => return settle::failure(view, failure).step(),
+        (Some((_, Err(failure))), _) if by_get && failure.class == FailureClass::NotFound => return not_there(view, connection, id),
+        (None, _) if by_get => return Step::Get { id: id.to_owned() },
+        (_, None) if connection.capabilities.list != Support::Absent => return Step::List { begun_after: view.now },
+        (_, Some(Ok(snapshot))) => match (snapshot.get(id), &snapshot.flaw) {
+            (Some(remote), _) => remote,
+            (None, None) => return not_there(view, connection, id),
+            (None, Some(flaw)) => {
+                return settle::retry(view, Reason::RemoteProtocolError, format!("Orion's list does not show {id} and is not complete: {flaw}. Reading it again"));
             }
         },
-        (_, Support::Proven | Support::Unknown) => return Step::Get { id: id.to_owned() },
+        (_, Some(Err(failure))) if !resolve::is_absent(failure.class) => return settle::failure(view, failure).step(),
+        (_, None | Some(Err(_))) => {
+            return settle::report(
+                view,
+                Reason::AdoptionFailed,
+                format!("Orion at {} has no way to read {id}, so it cannot be taken over", connection.endpoint.host()),
+            );
+        }
     };
     let ours = view.owner(connection);
     let foreign = remote.owner().is_some_and(|owner| ours.as_ref() != Some(&owner));
@@ -136,7 +133,7 @@ pub(super) fn take_over(view: &View<'_>, connection: &ConnectionFacts, remote: &
         Some(Ok(values)) if view.desired(connection).is_some_and(|desired| remote.matches(&desired)) => Some(&values.versions),
         Some(_) => None,
     };
-    let settlement = match versions {
+    let mut settlement = match versions {
         Some(versions) if !is_taken_by_force(view, connection, remote) => synced(view, connection, &remote.id, versions),
         Some(_) | None => {
             let text = "The webhook is at Orion; bringing it to what is declared";
@@ -147,6 +144,10 @@ pub(super) fn take_over(view: &View<'_>, connection: &ConnectionFacts, remote: &
             settlement
         }
     };
+    if resolve::fitting(view) == Some(Decision::Adopt(&remote.id)) {
+        // The annotation that said so comes off next.
+        settlement.wake = Some(view.now);
+    }
     settlement.settling(token).step()
 }
 

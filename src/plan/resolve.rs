@@ -35,7 +35,7 @@ pub(super) fn decision(text: &str) -> Option<Decision<'_>> {
 }
 
 /// The decision in the annotation, if it fits the state of this Webhook.
-pub(super) fn fitting<'a>(view: &View<'a>) -> Option<Decision<'a>> {
+pub(super) fn fitting<'a>(view: &'a View<'_>) -> Option<Decision<'a>> {
     let decision = decision(view.annotation(RESOLVE)?)?;
     // A create of unknown result, also one that was begun to replace a stored id.
     let doubtful = view.doubtful();

@@ -116,7 +116,7 @@ impl RemoteWebhook {
     #[must_use]
     pub fn looks_like(&self, url: &str, user_id: &str, presence_name: &str) -> bool {
         let same = |shown: &Option<String>, wanted: &str| shown.as_deref().is_none_or(|shown| shown == wanted);
-        same(&self.url, url) && same(&self.user_id, user_id) && same(&self.presence_name, presence_name)
+        self.url.as_deref().is_none_or(|shown| is_same_url(shown, url)) && same(&self.user_id, user_id) && same(&self.presence_name, presence_name)
     }
 
     /// It is as `desired`, as far as Orion shows: fields equal, the same user headers with equal or masked values.
@@ -125,6 +125,11 @@ impl RemoteWebhook {
         self.looks_like(&desired.url, &desired.user_id, &desired.presence_name)
             && self.headers.as_ref().is_none_or(|shown| headers_match(shown, desired))
     }
+}
+
+/// Equal, or equal once parsed: an API may write `https://a.example` as `https://a.example/`.
+fn is_same_url(shown: &str, wanted: &str) -> bool {
+    shown == wanted || matches!((Url::parse(shown), Url::parse(wanted)), (Ok(shown), Ok(wanted)) if shown == wanted)
 }
 
 /// The user's headers are the same on both sides, names without case. The owner marker is no part of it: a webhook that

@@ -55,6 +55,13 @@ pub enum Error {
     Run(#[from] RunError),
 }
 
+impl Error {
+    /// The arguments are wrong, which is known only once they are looked at together.
+    fn is_usage(&self) -> bool {
+        matches!(self, Error::Run(RunError::OrionUrl(_) | RunError::TokenWithoutUrl))
+    }
+}
+
 /// Reads the arguments, does what they ask for and returns the exit code: 0 done, 1 failed. Wrong usage ends the
 /// process with 2, which is clap's way.
 #[must_use]
@@ -69,7 +76,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("orion-operator: {error}");
-            ExitCode::FAILURE
+            if error.is_usage() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -185,10 +185,10 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, RunError> {
 }
 
 async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
+    let connection = default_connection(&args)?;
     let client = client(&args).await?;
     let instance = instance_id(&args, &client).await?;
     info!(version = env!("CARGO_PKG_VERSION"), instance = instance.prefix(), instance_id = instance.as_str(), "starting");
-    let connection = default_connection(&args)?;
     let stop = CancellationToken::new();
     let metrics = Arc::new(Metrics::default());
     let (ready, is_ready) = watch::channel(false);
@@ -206,11 +206,11 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
         default_connection: connection,
         clock: Arc::new(SystemClock),
         apiserver_timeout: APISERVER_TIMEOUT,
+        concurrency: args.max_concurrent_reconciles,
     };
     let watching = Watching {
-        namespaces: (!args.watch_namespaces.is_empty()).then(|| args.watch_namespaces.iter().cloned().collect()),
+        namespaces: named(&args.watch_namespaces),
         label_selector: args.watch_label_selector.clone(),
-        concurrency: args.max_concurrent_reconciles,
     };
     let work = tokio::spawn(controller::run(config, watching, metrics, ready, stop.clone()));
     Ok(until_stopped(work, &stop).await)
@@ -235,7 +235,10 @@ async fn until_stopped(mut work: tokio::task::JoinHandle<()>, stop: &Cancellatio
     }
     stop.cancel();
     tokio::select! {
-        _ = tokio::time::timeout(DRAIN, &mut work) => info!("stopped"),
+        ended = tokio::time::timeout(DRAIN, &mut work) => match ended {
+            Ok(_) => info!("stopped"),
+            Err(_) => warn!("stopped, with calls cut off that did not end in time; the next start finds out what became of them"),
+        },
         _ = signals.0.recv() => warn!("second signal: stopping at once"),
         _ = signals.1.recv() => warn!("second signal: stopping at once"),
     }
@@ -285,15 +288,20 @@ fn default_connection(args: &RunArgs) -> Result<Option<Arc<ConnectionHandle>>, R
         let read = std::fs::read(path);
         config.ca_pem = Some(read.map_err(|source| RunError::CaFile { path: path.clone(), source })?);
     }
-    let namespaces: BTreeSet<String> = args.default_connection_namespaces.iter().cloned().collect();
     let settings = ConnectionSettings {
         ownership: args.ownership == Ownership::Header,
         adoption: args.allow_adoption,
-        namespaces: (!namespaces.is_empty()).then_some(namespaces),
+        namespaces: named(&args.default_connection_namespaces),
         timeout: args.orion_timeout,
     };
     let orion = Arc::new(HttpOrion::new(config)?);
     Ok(Some(Arc::new(ConnectionHandle::new(orion, settings, Arc::new(SystemClock)))))
+}
+
+/// The names of a list, or none: an environment variable that is set to nothing is an empty name.
+fn named(names: &[String]) -> Option<BTreeSet<String>> {
+    let names: BTreeSet<String> = names.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+    (!names.is_empty()).then_some(names)
 }
 
 async fn listen(bind: Bind, router: axum::Router, stop: &CancellationToken) -> Result<(), RunError> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rand::seq::IteratorRandom;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -48,14 +49,29 @@ pub struct ConnectionHandle {
 
 #[derive(Default)]
 struct State {
-    trouble: Option<(Trouble, Option<Duration>)>,
+    trouble: Option<Troubled>,
+    /// Troubles in a row, each of which makes the next wait longer; a call that succeeds ends the row.
+    row: u32,
     discovered: bool,
     markers_survive: bool,
     unproven: bool,
     credentials: Option<u64>,
+    credential_changes: u64,
+    recoveries: u64,
     last_list: Option<Arc<Snapshot>>,
+    /// When the last list that failed ended, and how.
+    failed_list: Option<(Boot, Failure)>,
     last_missing: BTreeSet<String>,
     gone: BTreeMap<String, Boot>,
+}
+
+/// Trouble of the connection, until it is looked at again.
+#[derive(Clone)]
+struct Troubled {
+    trouble: Trouble,
+    until: Boot,
+    /// Orion itself said to wait: neither a success of another call nor a question of ours ends it early.
+    told_to_wait: bool,
 }
 
 impl ConnectionHandle {
@@ -93,21 +109,27 @@ impl ConnectionHandle {
             ownership: self.settings.ownership,
             adoption: self.settings.adoption,
             timeout: self.settings.timeout,
-            trouble: state.trouble.as_ref().map(|(trouble, _)| trouble.clone()),
+            trouble: state.trouble.as_ref().map(|troubled| troubled.trouble.clone()),
             markers_survive: state.markers_survive,
             proven: !state.unproven,
-            revision: *self.revision.borrow(),
+            credentials: state.credential_changes,
+            recoveries: state.recoveries,
             last_list: state.last_list.clone(),
         }
     }
 
     /// Finds out what Orion can do, once. Trouble is noted and not returned: whoever needs the connection sees it.
     pub async fn discover(&self) {
-        if self.state().discovered {
+        // While trouble is known, nobody has to meet it again to find out.
+        let is_settled = || {
+            let state = self.state();
+            state.discovered || state.trouble.is_some()
+        };
+        if is_settled() {
             return;
         }
         let _one_at_a_time = self.listing.lock().await;
-        if self.state().discovered {
+        if is_settled() {
             return;
         }
         match self.orion.discover().await {
@@ -119,21 +141,45 @@ impl ConnectionHandle {
         }
     }
 
-    /// Takes note of how a call went: trouble of the connection stops all its Webhooks, and any answer ends it.
+    /// Takes note of how a call went: trouble of the connection stops all its Webhooks, and any success ends it.
     pub fn note<T>(&self, result: &Result<T, Failure>) {
         match result {
-            Err(failure) if failure.is_of_the_connection() || failure.retry_after.is_some() => {
-                let trouble = Trouble { reason: failure.reason(), message: explain(failure) };
+            Err(failure) if failure.is_of_the_connection() || failure.retry_after.is_some() => self.trouble(failure),
+            Ok(_) => {
                 let mut state = self.state();
-                if state.trouble.as_ref().map(|(known, _)| known) != Some(&trouble) {
-                    warn!(endpoint = %self.orion.endpoint(), reason = %trouble.reason, "{}", trouble.message);
+                match &state.trouble {
+                    None => state.row = 0,
+                    Some(troubled) if troubled.told_to_wait => {}
+                    Some(_) => {
+                        state.row = 0;
+                        drop(state);
+                        self.end_trouble();
+                    }
                 }
-                state.trouble = Some((trouble, failure.retry_after));
-                self.troubled.notify_one();
             }
-            Ok(_) => self.end_trouble(),
             Err(_) => {}
         }
+    }
+
+    fn trouble(&self, failure: &Failure) {
+        let trouble = Trouble { reason: failure.reason(), message: explain(failure) };
+        let now = self.clock.boot();
+        let mut state = self.state();
+        let is_first = state.trouble.is_none();
+        if is_first {
+            warn!(endpoint = %self.orion.endpoint(), reason = %trouble.reason, "{}", trouble.message);
+            state.row = state.row.saturating_add(1);
+        }
+        let wait = backoff(state.row.min(6), rand::random()).max(failure.retry_after.unwrap_or_default());
+        let told_to_wait = trouble.reason == Reason::RateLimited || failure.retry_after.is_some();
+        let until = now + wait;
+        // The calls that were under way fail one after the other: the first one's wait stands, unless Orion asks for more.
+        state.trouble = match state.trouble.take() {
+            Some(known) if known.until > now && !(told_to_wait && until > known.until) => Some(known),
+            Some(_) | None => Some(Troubled { trouble, until, told_to_wait }),
+        };
+        drop(state);
+        self.troubled.notify_one();
     }
 
     /// The same, for what is no answer of Orion's: a success proves nothing.
@@ -144,8 +190,11 @@ impl ConnectionHandle {
     }
 
     fn end_trouble(&self) {
-        if self.state().trouble.take().is_some() {
-            info!(endpoint = %self.orion.endpoint(), "Orion answers again");
+        let mut state = self.state();
+        if state.trouble.take().is_some() {
+            state.recoveries += 1;
+            drop(state);
+            info!(endpoint = %self.orion.endpoint(), "Orion is called again");
             self.revision.send_modify(|revision| *revision += 1);
         }
     }
@@ -159,28 +208,30 @@ impl ConnectionHandle {
     }
 
     async fn tend_trouble(&self) {
-        let mut failures = 0;
         loop {
-            let trouble = self.state().trouble.clone();
-            let Some((trouble, retry_after)) = trouble else {
-                failures = 0;
+            let troubled = self.state().trouble.clone();
+            let Some(troubled) = troubled else {
                 self.troubled.notified().await;
                 continue;
             };
-            let wait = retry_after.unwrap_or_else(|| backoff(failures, rand::random()));
-            debug!(reason = %trouble.reason, seconds = wait.as_secs_f32(), "waiting before Orion is tried again");
-            tokio::time::sleep(wait).await;
-            failures = (failures + 1).min(5);
-            if retry_after.is_some() || trouble.reason == Reason::RateLimited {
+            let left = troubled.until.saturating_sub(self.clock.boot());
+            if !left.is_zero() {
+                debug!(reason = %troubled.trouble.reason, seconds = left.as_secs_f32(), "waiting before Orion is called again");
+                tokio::time::sleep(left).await;
+                continue;
+            }
+            if troubled.told_to_wait {
                 // Orion said when: no call is spent on asking.
                 self.end_trouble();
                 continue;
             }
             // A list is the one call that can be made at any time and changes nothing.
-            let probe = self.orion.list().await.map(|_| ());
-            match &probe {
-                Err(failure) if failure.is_of_the_connection() => self.note(&probe),
-                Ok(()) | Err(_) => self.end_trouble(),
+            match self.orion.list().await {
+                Err(failure) if failure.is_of_the_connection() => {
+                    self.state().row += 1;
+                    self.trouble(&failure);
+                }
+                Ok(_) | Err(_) => self.end_trouble(),
             }
         }
     }
@@ -193,6 +244,7 @@ impl ConnectionHandle {
                 let is_new = state.credentials.replace(epoch).is_some_and(|known| known != epoch);
                 // Other credentials may lead to another account: nothing is re-created before an id was seen with them.
                 state.unproven |= is_new;
+                state.credential_changes += u64::from(is_new);
                 is_new
             };
             if is_new {
@@ -210,6 +262,7 @@ impl ConnectionHandle {
     /// # Errors
     /// The call failed.
     pub async fn list(&self, begun_after: Boot, stored: impl Fn() -> BTreeSet<String>) -> Result<Arc<Snapshot>, Failure> {
+        let asked = self.clock.boot();
         let _one_at_a_time = self.listing.lock().await;
         let now = self.clock.boot();
         // One that is not complete is shared only for a moment: whoever needs a complete one asks again.
@@ -217,13 +270,23 @@ impl ConnectionHandle {
         if let Some(list) = self.state().last_list.clone().filter(is_fit) {
             return Ok(list);
         }
+        // Whoever waited while a list failed has that failure: a list that hangs must not hang for each of them in turn.
+        if let Some((_, failure)) = self.state().failed_list.clone().filter(|(ended, _)| *ended >= asked) {
+            return Err(failure);
+        }
         let wait = begun_after.saturating_sub(self.clock.boot());
         tokio::time::sleep(wait).await;
         let stored = stored();
         let begun = self.clock.boot();
         let result = self.orion.list().await;
         self.note(&result);
-        let listing = result?;
+        let listing = match result {
+            Ok(listing) => listing,
+            Err(failure) => {
+                self.state().failed_list = Some((self.clock.boot(), failure.clone()));
+                return Err(failure);
+            }
+        };
         let shown: BTreeSet<&str> = listing.webhooks.iter().map(|webhook| webhook.id.as_str()).collect();
         let missing: BTreeSet<String> = stored.iter().filter(|id| !shown.contains(id.as_str())).cloned().collect();
         let flaw = match listing.flaw {
@@ -285,6 +348,14 @@ impl ConnectionHandle {
         result
     }
 
+    /// A webhook was deleted by us: the last list does not speak of it any more.
+    pub fn forget(&self, id: &str) {
+        let mut state = self.state();
+        if let Some(list) = state.last_list.as_mut().filter(|list| list.get(id).is_some()) {
+            *list = Arc::new(list.without(id));
+        }
+    }
+
     /// An id that a Webhook has stored was seen.
     pub fn seen(&self) {
         self.state().unproven = false;
@@ -293,7 +364,7 @@ impl ConnectionHandle {
     /// Looks at up to ten other stored ids, because `id` is gone: is it one loss or the loss of many?
     pub async fn look_at_others(&self, id: &str, stored: &BTreeSet<String>, interval: Duration) -> Others {
         let now = self.clock.boot();
-        let others: Vec<&String> = stored.iter().filter(|other| other.as_str() != id).take(OTHERS).collect();
+        let others = stored.iter().filter(|other| other.as_str() != id).sample(&mut rand::rng(), OTHERS);
         let list = self.state().last_list.clone();
         let by_get = self.orion.capabilities().get != Support::Absent;
         let mut gone = 0;
@@ -310,7 +381,8 @@ impl ConnectionHandle {
         }
         let mut state = self.state();
         state.gone.insert(id.to_owned(), now);
-        state.gone.retain(|id, at| now.saturating_sub(*at) <= interval && stored.contains(id));
+        // Also those that have been created anew since: they are part of the same loss.
+        state.gone.retain(|_, at| now.saturating_sub(*at) <= interval);
         Others { looked_at: others.len(), gone, gone_in_all: state.gone.len(), stored: stored.len() }
     }
 }

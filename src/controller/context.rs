@@ -10,6 +10,8 @@ use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 
+use tokio::sync::Semaphore;
+
 use super::clock::Clock;
 use super::connection::ConnectionHandle;
 use super::events;
@@ -42,6 +44,8 @@ pub struct ContextConfig {
     pub clock: Arc<dyn Clock>,
     /// The longest time for one call to the apiserver.
     pub apiserver_timeout: Duration,
+    /// Reconciles at once, over all namespaces.
+    pub concurrency: u16,
 }
 
 /// What all reconciles share.
@@ -54,6 +58,7 @@ pub struct Context {
     pub(super) recorder: Recorder,
     pub(super) webhooks: Vec<Store<Guarded>>,
     pub(super) secrets: Vec<Store<PartialObjectMeta<Secret>>>,
+    pub(super) slots: Semaphore,
     entries: Mutex<HashMap<ObjectRef<Webhook>, Entry>>,
 }
 
@@ -61,7 +66,7 @@ impl Context {
     /// A context over the given caches.
     #[must_use]
     pub fn new(config: ContextConfig, webhooks: Vec<Store<Guarded>>, secrets: Vec<Store<PartialObjectMeta<Secret>>>) -> Self {
-        let ContextConfig { client, settings, default_connection, clock, apiserver_timeout } = config;
+        let ContextConfig { client, settings, default_connection, clock, apiserver_timeout, concurrency } = config;
         let recorder = events::recorder(client.clone());
         Self {
             client,
@@ -72,6 +77,7 @@ impl Context {
             recorder,
             webhooks,
             secrets,
+            slots: Semaphore::new(concurrency.into()),
             entries: Mutex::default(),
         }
     }
@@ -79,6 +85,15 @@ impl Context {
     /// What is remembered of the object; a new one of the same name starts afresh.
     pub(super) fn recall(&self, key: &ObjectRef<Webhook>, uid: &str) -> Entry {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        // Objects that went without us (a finalizer taken off by hand, say) are swept out now and then.
+        let living: usize = self.webhooks.iter().map(Store::len).sum();
+        if entries.len() > 2 * living + 64 {
+            let is_here = |key: &ObjectRef<Webhook>| {
+                let key = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
+                self.webhooks.iter().any(|store| store.get(&key).is_some())
+            };
+            entries.retain(|key, _| is_here(key));
+        }
         let entry = entries.entry(key.clone()).or_default();
         if entry.uid != uid {
             *entry = Entry { uid: uid.to_owned(), ..Entry::default() };
@@ -137,6 +152,8 @@ impl Context {
     /// Ids that Webhooks have stored for an endpoint.
     pub(super) fn stored_ids(&self, endpoint: &str) -> BTreeSet<String> {
         self.living()
+            // One that is going may be gone at Orion already, and rightly.
+            .filter(|webhook| webhook.metadata.deletion_timestamp.is_none())
             .filter_map(|webhook| webhook.status)
             .filter(|status| status.endpoint.as_deref() == Some(endpoint))
             .filter_map(|status| status.webhook_id)

@@ -8,6 +8,7 @@ mod events;
 mod gather;
 mod patch;
 mod reconcile;
+mod undecodable;
 mod watch;
 
 pub use clock::{Clock, SystemClock};

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, RemoveOperation, TestOperation};
-use kube::api::{Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
@@ -118,14 +118,36 @@ pub(super) async fn write_status(
     call(context, "write the status", api(context, webhook).patch_status(&webhook.name_any(), &parameters(), &patch)).await
 }
 
-/// The status of an object that does not decode: its answer does not decode either, so it is not read.
-pub(super) async fn report_undecodable(context: &Context, webhook: &Webhook, status: &WebhookStatus) -> Result<(), ApiError> {
-    use kube::core::PartialObjectMeta;
-    let what = "write the status";
-    let value = serde_json::to_value(status).map_err(|error| ApiError::Unreachable { what, error: error.to_string() })?;
-    let patch: Patch<()> = Patch::Json(JsonPatch(vec![test_version(webhook), add(&pointer(&["status"]), value)]));
-    let api: Api<PartialObjectMeta<Webhook>> = Api::namespaced(context.client.clone(), &webhook.namespace().unwrap_or_default());
-    call(context, what, api.patch_status(&webhook.name_any(), &parameters(), &patch)).await.map(|_| ())
+/// The conditions of an object that does not decode. Everything else in its status stays: it holds the id.
+pub(super) async fn conditions_dynamic(
+    context: &Context,
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+    conditions: Value,
+    generation: i64,
+) -> Result<(), ApiError> {
+    let mut operations = vec![test(&pointer(&["metadata", "resourceVersion"]), json!(object.resource_version()))];
+    if object.data.get("status").is_none() {
+        operations.push(add(&pointer(&["status"]), json!({})));
+    }
+    operations.push(add(&pointer(&["status", "conditions"]), conditions));
+    operations.push(add(&pointer(&["status", "observedGeneration"]), json!(generation)));
+    let patch: Patch<()> = Patch::Json(JsonPatch(operations));
+    let written = call(context, "write the status", api.patch_status(&object.name_any(), &parameters(), &patch)).await;
+    // An object that the schema refuses may not take a status either: then only the log tells.
+    match written {
+        Ok(_) | Err(ApiError::Changed) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the finalizer off an object that does not decode.
+pub(super) async fn release_dynamic(context: &Context, api: &Api<DynamicObject>, object: &DynamicObject) -> Result<(), ApiError> {
+    let Some(index) = object.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else { return Ok(()) };
+    let place = pointer(&["metadata", "finalizers", &index.to_string()]);
+    let version = test(&pointer(&["metadata", "resourceVersion"]), json!(object.resource_version()));
+    let patch: Patch<()> = Patch::Json(JsonPatch(vec![version, test(&place, json!(FINALIZER)), remove(&place)]));
+    call(context, "remove the finalizer", api.patch(&object.name_any(), &parameters(), &patch)).await.map(|_| ())
 }
 
 async fn metadata(context: &Context, webhook: &Webhook, what: &'static str, operations: Vec<PatchOperation>) -> Result<Webhook, ApiError> {

@@ -1,5 +1,6 @@
 //! One reconcile: gather, plan, carry out, until the plan settles. At most one change at Orion.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,9 +17,12 @@ use tracing::{debug, error, info, warn};
 use super::connection::ConnectionHandle;
 use super::context::{Context, Entry, Guarded};
 use super::patch::{self, ApiError};
-use super::{events, gather};
-use crate::api::{Attempt, CREATE_ATTEMPT, Failure, InstanceId, Reason, Readiness, Webhook, WebhookStatus, conditions};
-use crate::plan::{Call, CallKind, Connection, Guard, Round, SecretValues, Settlement, Step, View, attempt_text, desired, is_confirmed, plan, progressing};
+use super::{events, gather, undecodable};
+use crate::api::{Attempt, CREATE_ATTEMPT, Failure, InstanceId, Webhook, ready_condition};
+use crate::plan::{
+    Call, CallKind, Connection, Guard, Inputs, Round, SecretValues, Settlement, Step, View, attempt_text, backoff, desired,
+    is_confirmed, plan, progressing,
+};
 
 /// The longest reconcile. Longer than any chain of calls with their own time-outs should take: only a safety net, and
 /// even then nothing is lost, because what was sent is remembered before it is sent.
@@ -56,10 +60,11 @@ pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<A
         Err(invalid) => {
             // The decoder's own words can quote the object's values, so they are left out.
             warn!("the stored object does not decode as a Webhook; the others are served on");
-            return report_undecodable(&context, &invalid.metadata).await;
+            return Ok(undecodable::reconcile(&context, &invalid.metadata).await?);
         }
     };
     let key = ObjectRef::from_obj(&cached);
+    let Ok(_slot) = context.slots.acquire().await else { return Ok(Action::await_change()) };
     let work = AssertUnwindSafe(Reconcile::new(&context, key, cached).run()).catch_unwind();
     match tokio::time::timeout(DEADLINE, work).await {
         Ok(Ok(result)) => result,
@@ -76,35 +81,6 @@ fn guarded_namespace(guarded: &Guarded) -> String {
     guarded.namespace().unwrap_or_default()
 }
 
-/// Tells on the object itself that it does not decode.
-async fn report_undecodable(context: &Context, metadata: &kube::core::ObjectMeta) -> Result<Action, ReconcileError> {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-    let generation = metadata.generation.unwrap_or_default();
-    let readiness = Readiness::new(
-        Reason::InvalidSpec,
-        "The stored object does not decode as a Webhook. Compare it with kubectl explain webhook.spec and apply it again",
-    );
-    let spec = serde_json::json!({ "url": "", "userId": "", "presenceName": "" });
-    let Ok(spec) = serde_json::from_value(spec) else { return Ok(Action::await_change()) };
-    let mut webhook = Webhook::new(metadata.name.as_deref().unwrap_or_default(), spec);
-    webhook.metadata = metadata.clone();
-    let written: Vec<Condition> = conditions(&[], &readiness, generation, context.clock.wall());
-    let status = WebhookStatus { observed_generation: Some(generation), conditions: written, ..WebhookStatus::default() };
-    let key = ObjectRef::from_obj(&webhook);
-    let uid = webhook.uid().unwrap_or_default();
-    let mut entry = context.recall(&key, &uid);
-    let already_told = entry.latest.as_ref().is_some_and(|told| told.metadata.generation == metadata.generation);
-    if !already_told {
-        match patch::report_undecodable(context, &webhook, &status).await {
-            Ok(()) | Err(ApiError::Changed) => {}
-            Err(error) => return Err(error.into()),
-        }
-        entry.latest = Some(webhook);
-        context.remember(&key, &entry);
-    }
-    Ok(Action::await_change())
-}
-
 struct Reconcile<'a> {
     context: &'a Context,
     key: ObjectRef<Webhook>,
@@ -117,6 +93,11 @@ struct Reconcile<'a> {
     jitter: f64,
     token: String,
     patience: Option<Instant>,
+    /// What the last plan was made from. A verdict stands on this, not on what the object has become since.
+    inputs: Option<Inputs>,
+    /// The Secrets' versions in the cache before their values were read.
+    read_versions: Option<BTreeMap<String, Option<String>>>,
+    released: bool,
 }
 
 impl<'a> Reconcile<'a> {
@@ -141,6 +122,9 @@ impl<'a> Reconcile<'a> {
             jitter: rand::random(),
             token: Alphanumeric.sample_string(&mut rand::rng(), 20).to_ascii_lowercase(),
             patience: Some(Instant::now() + PATIENCE),
+            inputs: None,
+            read_versions: None,
+            released: false,
         }
     }
 
@@ -150,8 +134,12 @@ impl<'a> Reconcile<'a> {
         (self.handle, self.connection) = self.patiently(context.connection(&webhook)).await;
         for _ in 0..STEPS_AT_MOST {
             let step = self.next();
-            debug!(step = step_name(&step), "step");
+            debug!(step = step.name(), "step");
             match self.carry_out(step).await {
+                Ok(Some(action)) if self.released => {
+                    context.forget(&self.key);
+                    return Ok(action);
+                }
                 Ok(Some(action)) => {
                     self.entry.errors = 0;
                     context.remember(&self.key, &self.entry);
@@ -159,10 +147,16 @@ impl<'a> Reconcile<'a> {
                 }
                 Ok(None) => context.remember(&self.key, &self.entry),
                 Err(ApiError::Changed) => {
-                    debug!("the Webhook changed meanwhile; its newest version comes by the watch");
+                    // Mostly a lost race. Again and again, it is an admission policy that refuses our writes.
+                    let times = self.entry.errors;
+                    if times >= 3 {
+                        warn!(times, "the apiserver refuses to write this Webhook: has an admission policy something against it?");
+                    }
+                    self.entry.errors = times.saturating_add(1);
                     self.entry.latest = None;
                     context.remember(&self.key, &self.entry);
-                    return Ok(Action::requeue(Duration::from_millis(500)));
+                    let wait = if times == 0 { Duration::from_millis(500) } else { backoff(times, self.jitter) };
+                    return Ok(Action::requeue(wait));
                 }
                 Err(error) => {
                     context.remember(&self.key, &self.entry);
@@ -179,13 +173,11 @@ impl<'a> Reconcile<'a> {
             **facts = handle.facts();
         }
         let mut memory = std::mem::take(&mut self.entry.memory);
-        let step = self.with_view(&memory, |view| {
-            let (inputs, doubtful, now) = (view.inputs(), view.doubtful(), view.now);
-            (inputs, doubtful, now)
-        });
-        memory.observe(&step.0, step.1, step.2);
+        let (inputs, doubtful, now) = self.with_view(&memory, |view| (view.inputs(), view.doubtful(), view.now));
+        memory.observe(&inputs, doubtful, now);
         let step = self.with_view(&memory, plan);
         self.entry.memory = memory;
+        self.inputs = Some(inputs);
         step
     }
 
@@ -216,7 +208,11 @@ impl<'a> Reconcile<'a> {
         let context = self.context;
         match step {
             Step::Refresh => self.refresh().await?,
-            Step::ReadSecrets => self.round.secrets = Some(gather::header_values(context, &self.webhook).await?),
+            Step::ReadSecrets => {
+                let namespace = self.webhook.namespace().unwrap_or_default();
+                self.read_versions = Some(context.secret_versions(&namespace, &self.webhook.spec));
+                self.round.secrets = Some(gather::header_values(context, &self.webhook).await?);
+            }
             Step::Get { id } => self.get(id).await,
             Step::List { begun_after } => self.list(begun_after).await,
             Step::LookAtOthers => self.look_at_others().await,
@@ -251,7 +247,7 @@ impl<'a> Reconcile<'a> {
                 let id = self.webhook.status.as_ref().and_then(|status| status.webhook_id.clone());
                 patch::release(context, &self.webhook).await?;
                 info!(why, id, "let the Webhook go");
-                self.entry = Entry { uid: std::mem::take(&mut self.entry.uid), ..Entry::default() };
+                self.released = true;
                 return Ok(Some(Action::await_change()));
             }
             Step::Settle(settlement) => return self.settle(*settlement).await.map(Some),
@@ -264,6 +260,10 @@ impl<'a> Reconcile<'a> {
         let webhook = patch::call(self.context, "read the Webhook", patch::api(self.context, &self.webhook).get(&self.webhook.name_any())).await?;
         if webhook.uid() != self.webhook.uid() {
             return Err(ApiError::Changed);
+        }
+        if webhook.metadata.generation != self.webhook.metadata.generation {
+            // The values were read for another spec.
+            self.round.secrets = None;
         }
         let open = webhook.annotations().get(CREATE_ATTEMPT).map(|text| Attempt::parse(text).token);
         self.entry.memory.refreshed(open.as_deref(), asked);
@@ -356,6 +356,7 @@ impl<'a> Reconcile<'a> {
         match (&kind, &result) {
             (CallKind::Delete { id }, Ok(_)) => {
                 info!(id, "deleted at Orion");
+                handle.forget(id);
                 self.entry.memory.deleted(id);
             }
             (CallKind::Post { .. } | CallKind::Update { .. } | CallKind::Unmark { .. }, Ok(id)) => info!(id, "updated at Orion"),
@@ -371,6 +372,7 @@ impl<'a> Reconcile<'a> {
 
     fn called(&mut self, kind: CallKind, result: Result<String, Failure>) {
         // A change makes everything that was read before it old.
+        self.entry.memory.changed(self.context.clock.boot());
         self.round.remote = None;
         self.round.list = None;
         self.round.call = Some(Call { kind, result });
@@ -392,16 +394,27 @@ impl<'a> Reconcile<'a> {
                 }
                 result => result?,
             };
-            if crate::api::ready_condition(&updated.status.clone().unwrap_or_default().conditions).map(|ready| ready.reason.clone())
-                != self.webhook.status.as_ref().and_then(|status| crate::api::ready_condition(&status.conditions)).map(|ready| ready.reason.clone())
-            {
+            let reason = |webhook: &Webhook| {
+                let status = webhook.status.as_ref()?;
+                ready_condition(&status.conditions).map(|ready| ready.reason.clone())
+            };
+            if reason(&updated) != reason(&self.webhook) {
                 info!(reason = %settlement.readiness.reason, "{}", settlement.readiness.message);
                 events::publish(self.context, &updated, &settlement.readiness);
             }
             self.wrote(updated);
         }
-        let inputs = self.with_view(&self.entry.memory, |view| view.inputs());
-        self.entry.memory.settled(&settlement, inputs);
+        if let Some(mut inputs) = self.inputs.take() {
+            // Only what was written itself is taken from the result: whatever else has changed meanwhile is news.
+            let status = &settlement.status;
+            inputs.webhook_id.clone_from(&status.webhook_id);
+            inputs.endpoint.clone_from(&status.endpoint);
+            inputs.settled.clone_from(&status.settled_attempt);
+            if let Some(versions) = self.read_versions.take() {
+                inputs.secrets = versions;
+            }
+            self.entry.memory.settled(&settlement, inputs);
+        }
         Ok(settlement.wake.map_or_else(Action::await_change, |wake| {
             Action::requeue(wake.saturating_sub(self.context.clock.boot()))
         }))
@@ -439,26 +452,6 @@ impl<'a> Reconcile<'a> {
 fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
     let number = |webhook: &Webhook| webhook.resource_version().and_then(|version| version.parse::<u64>().ok());
     ours.uid() == cached.uid() && matches!((number(ours), number(cached)), (Some(ours), Some(cached)) if ours > cached)
-}
-
-fn step_name(step: &Step) -> &'static str {
-    match step {
-        Step::Refresh => "Refresh",
-        Step::ReadSecrets => "ReadSecrets",
-        Step::Get { .. } => "Get",
-        Step::List { .. } => "List",
-        Step::LookAtOthers => "LookAtOthers",
-        Step::Prepare => "Prepare",
-        Step::BeginAttempt { .. } => "BeginAttempt",
-        Step::Hold => "Hold",
-        Step::ClearResolve => "ClearResolve",
-        Step::Post { .. } => "Post",
-        Step::Update { .. } => "Update",
-        Step::Unmark { .. } => "Unmark",
-        Step::Delete { .. } => "Delete",
-        Step::Release { .. } => "Release",
-        Step::Settle(_) => "Settle",
-    }
 }
 
 /// Logged once for a stream that ended in an error.

@@ -29,8 +29,6 @@ pub struct Watching {
     pub namespaces: Option<BTreeSet<String>>,
     /// Label selector of Webhooks.
     pub label_selector: Option<String>,
-    /// Reconciles at once, in each namespace of `namespaces`.
-    pub concurrency: u16,
 }
 
 impl Watching {
@@ -49,7 +47,7 @@ pub async fn run(config: ContextConfig, watching: Watching, metrics: Arc<Metrics
     for scope in watching.scopes() {
         let (store, events, is_filled) = watch_webhooks(scoped(&config.client, scope.as_deref()), watching.webhooks());
         let controller = Controller::for_stream(events, store.clone())
-            .with_config(controller::Config::default().concurrency(watching.concurrency));
+            .with_config(controller::Config::default().concurrency(config.concurrency));
         let (reader, changes) = watch_secrets(scoped(&config.client, scope.as_deref()), store.clone(), &stop);
         webhooks.push(store);
         secrets.push(reader);
@@ -177,12 +175,17 @@ fn watch_secrets(
         .reflect(writer);
     let stop = stop.clone();
     tokio::spawn(async move {
+        let mut is_filled = false;
         let watching = events.inspect_err(|error| tell_watch_error("Secrets", error)).for_each(|event| {
-            // Those of the first list change nothing: every Webhook is reconciled at the start.
-            if let Ok(Event::Apply(secret) | Event::Delete(secret)) = event {
-                for webhook in users_of(&webhooks, &secret) {
-                    let _receiver_is_gone = sender.unbounded_send(webhook).is_err();
-                }
+            let users = match event {
+                Ok(Event::Apply(secret) | Event::Delete(secret)) => users_of(&webhooks, Some(&secret)),
+                // A watch that begins anew does not say what has changed meanwhile. The first list changes nothing:
+                // every Webhook is reconciled at the start.
+                Ok(Event::InitDone) if std::mem::replace(&mut is_filled, true) => users_of(&webhooks, None),
+                Ok(Event::Init | Event::InitApply(_) | Event::InitDone) | Err(_) => Vec::new(),
+            };
+            for webhook in users {
+                let _receiver_is_gone = sender.unbounded_send(webhook).is_err();
             }
             future::ready(())
         });
@@ -191,11 +194,14 @@ fn watch_secrets(
     (reader, receiver)
 }
 
-fn users_of(webhooks: &Store<Guarded>, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<Guarded>> {
-    let (namespace, name) = (secret.namespace(), secret.name_any());
+/// The Webhooks that refer to `secret`, or to any.
+fn users_of(webhooks: &Store<Guarded>, secret: Option<&PartialObjectMeta<Secret>>) -> Vec<ObjectRef<Guarded>> {
     let uses = |guarded: &Arc<Guarded>| {
-        guarded.namespace() == namespace
-            && guarded.0.as_ref().is_ok_and(|webhook| webhook.spec.secret_names().contains(&name.as_str()))
+        let names = guarded.0.as_ref().map(|webhook| webhook.spec.secret_names()).unwrap_or_default();
+        match secret {
+            Some(secret) => guarded.namespace() == secret.namespace() && names.contains(&secret.name_any().as_str()),
+            None => !names.is_empty(),
+        }
     };
     webhooks.state().iter().filter(|guarded| uses(guarded)).map(|guarded| ObjectRef::from_obj(guarded.as_ref())).collect()
 }

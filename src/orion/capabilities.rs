@@ -50,6 +50,7 @@ impl Known {
             Err(failure) if failure.class == FailureClass::MethodNotAllowed => self.set(operation, Support::Absent),
             Err(failure)
                 if failure.class == FailureClass::NotFound
+                    && failure.json
                     && operation == Operation::List
                     && self.support(operation) == Support::Unknown =>
             {

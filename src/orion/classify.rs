@@ -51,19 +51,20 @@ impl Asked<'_> {
         let kind = find::<std::io::Error>(error).map(std::io::Error::kind);
         // Only TLS reads anything while it connects: an end of file or garbage there is a failed handshake.
         let handshake = connecting && matches!(kind, Some(ErrorKind::UnexpectedEof | ErrorKind::InvalidData));
+        // The method is left out of what every call would meet: a connection's trouble reads the same for all.
         let (class, message) = if error.is_timeout() {
             let message = match sent {
-                Sent::No => format!("Orion at {host} could not be reached in time ({method})"),
+                Sent::No => format!("Orion at {host} could not be reached in time"),
                 Sent::Maybe => format!("Orion at {host} did not answer in time ({method})"),
             };
             (FailureClass::Timeout, message)
         } else if let Some(tls) = find::<rustls::Error>(error) {
             (
                 FailureClass::Tls,
-                format!("no trusted TLS connection to Orion at {host} ({method}): {}", tls_problem(tls)),
+                format!("no trusted TLS connection to Orion at {host}: {}", tls_problem(tls)),
             )
         } else if handshake {
-            (FailureClass::Tls, format!("no TLS connection to Orion at {host} ({method}): the handshake was cut off"))
+            (FailureClass::Tls, format!("no TLS connection to Orion at {host}: the handshake was cut off"))
         } else if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
             let message = format!(
                 "the answer of Orion at {host} ({method}) is not HTTP: check scheme and port of the connection"
@@ -72,12 +73,12 @@ impl Asked<'_> {
         } else {
             let message = match (sent, kind) {
                 (Sent::No, _) if error.is_dns() => {
-                    format!("the host name of Orion, {host}, did not resolve ({method})")
+                    format!("the host name of Orion, {host}, did not resolve")
                 }
                 (Sent::No, Some(ErrorKind::ConnectionRefused)) => {
-                    format!("Orion at {host} refused the connection ({method})")
+                    format!("Orion at {host} refused the connection")
                 }
-                (Sent::No, _) => format!("Orion at {host} could not be reached ({method})"),
+                (Sent::No, _) => format!("Orion at {host} could not be reached"),
                 (Sent::Maybe, _) => {
                     format!("Orion at {host} closed the connection without an answer ({method})")
                 }
@@ -101,7 +102,7 @@ impl Asked<'_> {
         let problem = match why {
             Unusable::TooLarge => "is larger than 1 MiB",
             Unusable::CutOff => "was cut off",
-            Unusable::NotJson => "is not JSON: check the URL and the path prefix of the connection",
+            Unusable::NotJson => "is not JSON",
             Unusable::NoId => "holds no webhook id",
             Unusable::NotAList => "is not a list of webhooks",
             Unusable::NotTheWebhook => "is not the webhook that was asked for",
@@ -118,16 +119,13 @@ impl Asked<'_> {
         let (class, told) = match status.as_u16() {
             300..=399 => (
                 FailureClass::Redirect,
-                "answered with a redirect, which is not followed: check the URL and the path prefix of the connection",
+                "answered with a redirect",
             ),
-            401 => (FailureClass::Unauthorized, "does not accept the credentials: give the connection valid ones"),
-            403 => (
-                FailureClass::Forbidden,
-                "does not allow this with these credentials: give their user the right to manage webhooks",
-            ),
+            401 => (FailureClass::Unauthorized, "does not accept the credentials"),
+            403 => (FailureClass::Forbidden, "does not allow this with these credentials"),
             404 => (
                 FailureClass::NotFound,
-                "does not know this path: check the URL and the path prefix of the connection, or the webhook id",
+                "does not know this path",
             ),
             405 | 501 => (FailureClass::MethodNotAllowed, "does not have this operation"),
             409 => (FailureClass::Conflict, "says that this conflicts with what it has"),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use secrecy::zeroize::Zeroizing;
@@ -60,6 +60,7 @@ pub struct TokenFile {
 #[derive(Default)]
 struct Seen {
     token: Option<SecretString>,
+    failed: bool,
     changes: u64,
 }
 
@@ -93,13 +94,19 @@ impl TokenFile {
         Ok(token)
     }
 
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note(&self, token: &SecretString) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match &seen.token {
-            Some(known) if same(known, token) => return,
-            Some(_) => seen.changes += 1,
-            None => {}
+        let mut seen = self.seen();
+        let is_known = seen.token.as_ref().is_some_and(|known| same(known, token));
+        let is_first = seen.token.is_none() && !seen.failed;
+        // A token where there was none is a change too: whoever failed without it is waiting for it.
+        if !is_first && (!is_known || seen.failed) {
+            seen.changes += 1;
         }
+        seen.failed = false;
         seen.token = Some(token.clone());
     }
 }
@@ -107,7 +114,7 @@ impl TokenFile {
 #[async_trait]
 impl Credentials for TokenFile {
     async fn bearer(&self) -> Result<Option<SecretString>, Failure> {
-        self.read().await.map(Some).map_err(|problem| Failure {
+        self.read().await.map(Some).inspect_err(|_| self.seen().failed = true).map_err(|problem| Failure {
             class: FailureClass::Unauthorized,
             status: None,
             sent: Sent::No,
@@ -119,8 +126,10 @@ impl Credentials for TokenFile {
 
     async fn epoch(&self) -> u64 {
         // A file that cannot be read now is no new credential; the next call says what is wrong with it.
-        let _ = self.read().await;
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).changes
+        let is_readable = self.read().await.is_ok();
+        let mut seen = self.seen();
+        seen.failed |= !is_readable;
+        seen.changes
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::settle::{self, failed, readiness, settlement, synced};
 use super::view::{Boot, ConnectionFacts, View};
 use super::{Step, adopt, memory, resolve};
-use crate::api::{Attempt, Failure, FailureClass, Reason};
+use crate::api::{Attempt, Failure, FailureClass, Reason, State};
 
 /// The POST follows the apiserver's word that the attempt is ours within this time, on the boot-time clock.
 pub(super) const CONFIRMED_FOR: Duration = Duration::from_secs(2);
@@ -52,6 +52,10 @@ fn prepared(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
 
 /// The attempt `token` is ours and has not been sent.
 pub(super) fn post(view: &View<'_>, connection: &ConnectionFacts, token: &str) -> Step {
+    if let (Some(adopt), None) = (&view.webhook.spec.adopt, view.stored_id()) {
+        // It came into the spec while the attempt waited.
+        return adopt::plan(view, connection, adopt, view.open_attempt().as_ref());
+    }
     if let Some(step) = prepared(view, connection) {
         return step;
     }
@@ -107,7 +111,10 @@ pub(super) fn after_post(view: &View<'_>, connection: &ConnectionFacts, token: &
         return in_the_way(view, connection, token, failure);
     }
     if failure.is_known_refusal() {
-        return settle::failure(view, failure).settling(Some(token)).step();
+        let settlement = settle::failure(view, failure);
+        // What will be tried again by itself is tried under the same attempt: no write for a retry.
+        let token = (settlement.readiness.state() == State::Stalled).then_some(token);
+        return settlement.settling(token).step();
     }
     let until = view.now + view.settle_time(connection);
     resolve::uncertain_until(view, until)

@@ -6,7 +6,7 @@ use super::settle;
 use super::sync::unsure;
 use super::view::{Boot, ConnectionFacts, View};
 use super::{Step, create, resolve};
-use crate::api::{RESOLVE, Reason, Support};
+use crate::api::{Reason, Support};
 
 /// Time between the two looks that it takes.
 const LOOKS_APART: Duration = Duration::from_secs(2);
@@ -15,8 +15,12 @@ const LOOKS_APART: Duration = Duration::from_secs(2);
 pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     let (first, last) = match (view.memory.missing.first(), view.memory.missing.last()) {
         (Some(first), Some(last)) => (*first, *last),
-        // The answer proves nothing: GET was never seen to work here. No claim is made from it.
-        (_, _) => return unsure(view, view.now + view.interval()).step(),
+        // The answer proves nothing: GET was never seen to work here, and the list was not complete. Look again.
+        (_, _) => {
+            let mut settlement = unsure(view, view.now + LOOKS_APART + settle::backoff(view.memory.failures, view.jitter));
+            settlement.failed = true;
+            return settlement.step();
+        }
     };
     let second = first + LOOKS_APART.min(view.settings.create_settle);
     if last < second {
@@ -75,14 +79,13 @@ fn by_marker(view: &View<'_>, connection: &ConnectionFacts, last: Boot) -> Step 
 }
 
 fn held(view: &View<'_>, id: &str, why: &str) -> Step {
-    let namespace = view.webhook.metadata.namespace.as_deref().unwrap_or("default");
-    let name = view.webhook.metadata.name.as_deref().unwrap_or_default();
+    let command = settle::annotate_command(view, &format!("recreate={id}"));
     settle::wait(
         view,
         Reason::MassDrift,
         format!(
             "{id} is gone from Orion, and {why}: is it the right account? Nothing is created anew; this ends by itself when they \
-             are seen again. To create this one all the same: kubectl annotate webhook -n {namespace} {name} {RESOLVE}=recreate={id}"
+             are seen again. To create this one all the same: {command}"
         ),
         view.now + view.interval(),
     )

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::settle::Settlement;
-use super::view::{Boot, Connection, Identity, SecretValues, Snapshot, View};
+use super::snapshot::Snapshot;
+use super::view::{Boot, Connection, Identity, SecretValues, View};
 use kube::ResourceExt;
 
 use crate::api::{AppliedSecret, Attempt, CREATE_ATTEMPT, Endpoint, Failure, FailureClass, Owner, Readiness, RemoteWebhook, Support, Webhook, WebhookSpec};
@@ -24,6 +25,7 @@ pub struct Inputs {
     pub settled: Option<String>,
     pub secrets: BTreeMap<String, Option<String>>,
     pub connection: Option<(Endpoint, u64)>,
+    pub recoveries: u64,
 }
 
 /// The result of an earlier reconcile. It stands until its inputs change or its time comes.
@@ -55,6 +57,8 @@ pub struct Doubt {
     pub token: String,
     /// When this process first saw it. Written times are for people only.
     pub since: Boot,
+    /// What went wrong, where this process saw it.
+    pub cause: Option<String>,
     /// Beginnings of the complete lists read after the settle time that did not show our marker.
     pub lists: Vec<Boot>,
 }
@@ -83,6 +87,8 @@ pub struct Memory {
     pub doubt: Option<Doubt>,
     /// Digest of what Orion is known to have.
     pub synced: Option<u64>,
+    /// When this process last changed something at Orion.
+    pub changed: Option<Boot>,
     /// When drift is to be looked for.
     pub next_check: Option<Boot>,
     /// Failures in a row.
@@ -124,7 +130,7 @@ impl Memory {
         }
         match doubtful {
             Some(token) if self.doubt.as_ref().is_none_or(|doubt| doubt.token != token) => {
-                self.doubt = Some(Doubt { token, since: now, lists: Vec::new() });
+                self.doubt = Some(Doubt { token, since: now, cause: None, lists: Vec::new() });
             }
             Some(_) => {}
             None => self.doubt = None,
@@ -181,7 +187,10 @@ impl Memory {
                 carrying.sent = false;
                 self.carrying = Some(carrying);
             }
-            Err(_) => self.doubt = Some(Doubt { token: carrying.token, since: now, lists: Vec::new() }),
+            Err(failure) => {
+                let cause = Some(failure.message.clone());
+                self.doubt = Some(Doubt { token: carrying.token, since: now, cause, lists: Vec::new() });
+            }
         }
     }
 
@@ -196,8 +205,13 @@ impl Memory {
         }
     }
 
-    /// A list was read: notes copies, the absence of our marker while in doubt, and, where there is no GET, the absence
-    /// of the stored id.
+    /// Something was changed at Orion: no list begun before shows it.
+    pub fn changed(&mut self, now: Boot) {
+        self.changed = Some(now);
+    }
+
+    /// A list was read: notes copies, the absence of our marker while in doubt, and, where GET was never seen to work,
+    /// the absence of the stored id.
     pub fn listed(&mut self, snapshot: &Snapshot, owner: Option<&Owner>, stored: Option<&str>, get: Support) {
         let ours = owner.map_or(&[][..], |owner| snapshot.ids_of(owner));
         if let Some(stored) = stored {
@@ -209,7 +223,7 @@ impl Memory {
                 let others = ours.iter().filter(|id| shown && id.as_str() != stored);
                 self.copies =
                     others.map(|id| (id.clone(), self.copies.get(id).copied().unwrap_or(snapshot.begun))).collect();
-                if !shown && get == Support::Absent && !self.missing.contains(&snapshot.begun) {
+                if !shown && get != Support::Proven && !self.missing.contains(&snapshot.begun) {
                     self.missing.push(snapshot.begun);
                 }
             }

@@ -5,7 +5,7 @@
 //!
 //! | room | decides about |
 //! |---|---|
-//! | `view` | the facts |
+//! | `view`, `snapshot` | the facts |
 //! | `memory` | what one process remembers of one Webhook |
 //! | `create` | first attempt, POST, its result |
 //! | `resolve` | a create whose result is not known, and a person's decision |
@@ -22,14 +22,16 @@ mod memory;
 mod remove;
 mod resolve;
 mod settle;
+mod snapshot;
 mod sync;
 mod view;
 
 pub use memory::{Carrying, Created, Doubt, Inputs, Memory, Verdict, digest};
 pub use create::{attempt_text, is_confirmed};
 pub use settle::{Guard, Settlement, backoff, explain, progressing};
+pub use snapshot::Snapshot;
 pub use view::{
-    Boot, Call, CallKind, Connection, ConnectionFacts, Others, Round, SecretProblem, SecretValues, Settings, Snapshot, Trouble,
+    Boot, Call, CallKind, Connection, ConnectionFacts, Others, Round, SecretProblem, SecretValues, Settings, Trouble,
     View, desired,
 };
 
@@ -94,6 +96,30 @@ pub enum Step {
     },
     /// Write the status if it changed, remember the verdict, and rest.
     Settle(Box<Settlement>),
+}
+
+impl Step {
+    /// Its name, for the log.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Step::Refresh => "Refresh",
+            Step::ReadSecrets => "ReadSecrets",
+            Step::Get { .. } => "Get",
+            Step::List { .. } => "List",
+            Step::LookAtOthers => "LookAtOthers",
+            Step::Prepare => "Prepare",
+            Step::BeginAttempt { .. } => "BeginAttempt",
+            Step::Hold => "Hold",
+            Step::ClearResolve => "ClearResolve",
+            Step::Post { .. } => "Post",
+            Step::Update { .. } => "Update",
+            Step::Unmark { .. } => "Unmark",
+            Step::Delete { .. } => "Delete",
+            Step::Release { .. } => "Release",
+            Step::Settle(_) => "Settle",
+        }
+    }
 }
 
 /// The next step for the Webhook in `view`.

@@ -121,6 +121,9 @@ fn after_not_found(view: &View<'_>, connection: &ConnectionFacts, id: &str, fail
         (_, None) if capabilities.list != Support::Absent => Step::List { begun_after: view.now },
         (_, Some(Ok(list))) if list.get(id).is_some() => unsupported(view, connection, id),
         (_, Some(Ok(list))) if list.is_complete() => next(view, connection, id),
+        (_, Some(Ok(_))) => {
+            settle::retry(view, Reason::Deleting, "Orion's list is not complete; reading it again before this object is let go")
+        }
         (_, Some(Err(read))) if !resolve::is_absent(read.class) => blocked(view, read),
         (_, _) => unsupported(view, connection, id),
     }
@@ -160,11 +163,7 @@ fn unsettled(view: &View<'_>, connection: &ConnectionFacts, attempt: Option<&cra
     match resolve::find(view, connection, attempt) {
         Finding::NotYet(step) => step,
         Finding::Nothing => Step::Release { why: "the create took no effect" },
-        Finding::Alike(ids) => resolve::unresolved(
-            view,
-            resolve::ALIKE,
-            &ids,
-        ),
+        Finding::Alike(ids) => resolve::unresolved(view, resolve::ALIKE, &ids),
         Finding::Ours(_, ours) => match view.webhook.spec.deletion_policy() {
             DeletionPolicy::Orphan => Step::Release { why: "left at Orion (deletionPolicy: Orphan)" },
             DeletionPolicy::Unknown => settle::report(view, Reason::InvalidSpec, super::view::UNKNOWN_POLICY),
@@ -208,11 +207,7 @@ fn deleting(view: &View<'_>) -> crate::api::Readiness {
 }
 
 fn abandon(view: &View<'_>) -> String {
-    format!(
-        "kubectl annotate webhook -n {} {} {RESOLVE}=abandon",
-        view.webhook.metadata.namespace.as_deref().unwrap_or("default"),
-        view.webhook.metadata.name.as_deref().unwrap_or_default()
-    )
+    settle::annotate_command(view, "abandon")
 }
 
 impl memory::Memory {

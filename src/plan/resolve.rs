@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::settle::{self, readiness, settlement};
-use super::view::{Boot, ConnectionFacts, Snapshot, View};
+use super::snapshot::Snapshot;
+use super::view::{Boot, ConnectionFacts, View};
 use super::{Step, adopt, create};
 use crate::api::{Attempt, FailureClass, RESOLVE, Reason, Support};
 
@@ -86,9 +87,7 @@ pub(super) fn uncertain(view: &View<'_>, connection: &ConnectionFacts, attempt: 
             found(view, connection, snapshot, ours, attempt.map(|attempt| attempt.token.as_str()))
         }
         (Finding::Alike(_) | Finding::Nothing, Some(adopt)) => adopt::plan(view, connection, adopt, attempt),
-        (Finding::Alike(ids), None) => {
-            unresolved(view, ALIKE, &ids)
-        }
+        (Finding::Alike(ids), None) => unresolved(view, ALIKE, &ids),
         (Finding::Nothing, None) => create::attempt(view, connection, false),
     }
 }
@@ -134,7 +133,11 @@ fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settle
         None if view.now < earliest => return not_before(view, earliest),
         None => return Finding::NotYet(Step::List { begun_after: earliest }),
         Some(Ok(snapshot)) => snapshot,
-        Some(Err(failure)) if is_absent(failure.class) || failure.class == FailureClass::Forbidden => {
+        // A list that was seen to work and is not found now is a passing trouble.
+        Some(Err(failure))
+            if is_absent(failure.class) && connection.capabilities.list != Support::Proven
+                || failure.class == FailureClass::Forbidden =>
+        {
             return Finding::NotYet(unresolved(view, "Orion has no list that these credentials may read", &[]));
         }
         Some(Err(failure)) => {
@@ -190,8 +193,10 @@ const UNKNOWN: &str = "It is not known whether Orion created the webhook";
 
 /// Waits, without any call, until the create has settled one way or the other.
 pub(super) fn uncertain_until(view: &View<'_>, until: Boot) -> Step {
+    let cause = view.memory.doubt.as_ref().and_then(|doubt| doubt.cause.as_deref());
+    let cause = cause.unwrap_or("this process did not see how an attempt ended");
     let message = format!(
-        "{UNKNOWN}. Nothing is sent again until this is found out by itself, after --create-settle; nothing to do"
+        "{UNKNOWN}: {cause}. Nothing is sent again until this is found out by itself, after --create-settle; nothing to do"
     );
     let readiness = readiness(view, Reason::CreateUncertain, message);
     settlement(view, readiness, Some(until)).step()
@@ -199,13 +204,7 @@ pub(super) fn uncertain_until(view: &View<'_>, until: Boot) -> Step {
 
 /// Only a person can say what became of the create. The message names every way out, word for word.
 pub(super) fn unresolved(view: &View<'_>, why: &str, candidates: &[&str]) -> Step {
-    let kubectl = |value: &str| {
-        format!(
-            "kubectl annotate webhook -n {} {} {RESOLVE}={value}",
-            view.webhook.metadata.namespace.as_deref().unwrap_or("default"),
-            view.webhook.metadata.name.as_deref().unwrap_or_default()
-        )
-    };
+    let kubectl = |value: &str| settle::annotate_command(view, value);
     let mut message = format!("{UNKNOWN}. {why}. ");
     if view.is_deleting() {
         message.push_str(&format!("Look at Orion and delete it there if it exists, then let this object go: {}", kubectl("abandon")));

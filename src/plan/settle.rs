@@ -95,6 +95,11 @@ pub(super) fn settlement(view: &View<'_>, readiness: Readiness, wake: Option<Boo
 /// A readiness for this Webhook, which says so where a person's annotation fits nothing.
 pub(super) fn readiness(view: &View<'_>, reason: Reason, message: impl Into<String>) -> Readiness {
     let mut message = message.into();
+    let is_blocked = view.is_deleting() && reason != Reason::Deleting;
+    if is_blocked && !message.contains("=abandon") {
+        let command = annotate_command(view, "abandon");
+        message.push_str(&format!(". To let this object go and leave Orion as it is: {command}"));
+    }
     let is_in_sync = reason == Reason::Synced;
     let fits = resolve::fitting(view).is_some_and(|decision| !(is_in_sync && matches!(decision, Decision::Recreate(_))));
     if let Some(value) = view.annotation(RESOLVE).filter(|_| !fits) {
@@ -102,6 +107,15 @@ pub(super) fn readiness(view: &View<'_>, reason: Reason, message: impl Into<Stri
         message.push_str(&format!(". The annotation {RESOLVE}: {value} fits nothing here and was left alone"));
     }
     Readiness { reason, message, deleting: view.is_deleting() }
+}
+
+/// The command by which a person decides, ready to paste.
+pub(super) fn annotate_command(view: &View<'_>, value: &str) -> String {
+    format!(
+        "kubectl annotate webhook -n {} {} {RESOLVE}={value}",
+        view.webhook.metadata.namespace.as_deref().unwrap_or("default"),
+        view.webhook.metadata.name.as_deref().unwrap_or_default()
+    )
 }
 
 /// An earlier verdict stands.

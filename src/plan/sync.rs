@@ -3,7 +3,8 @@
 use super::adopt::is_taken_by_force;
 use super::gone;
 use super::settle::{self, Settlement, failed, readiness, settlement, synced};
-use super::view::{Boot, Connection, ConnectionFacts, Identity, Snapshot, View};
+use super::snapshot::Snapshot;
+use super::view::{Boot, Connection, ConnectionFacts, Identity, View};
 use super::resolve::{self, Finding};
 use super::{Step, memory};
 use crate::api::{AppliedSecret, Failure, FailureClass, Reason, RemoteWebhook, Support, ready_condition};
@@ -66,7 +67,9 @@ fn versions(view: &View<'_>) -> Vec<AppliedSecret> {
 /// Nothing is due.
 fn at_rest(view: &View<'_>, connection: &ConnectionFacts, id: &str, versions: &[AppliedSecret]) -> Step {
     let mut settlement = synced(view, connection, id, versions);
-    if let Some(next_check) = view.memory.next_check {
+    if let (Some(known), Some(fresh)) = (view.memory.next_check, settlement.next_check) {
+        // An interval that was shortened counts from now.
+        let next_check = known.min(fresh);
         let copies = view.memory.copies.values().map(|first| *first + view.settle_time(connection)).filter(|at| *at > view.now);
         settlement.next_check = Some(next_check);
         settlement.wake = copies.min().map_or(Some(next_check), |copy| Some(copy.min(next_check)));
@@ -78,7 +81,9 @@ fn at_rest(view: &View<'_>, connection: &ConnectionFacts, id: &str, versions: &[
 fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     if let Some(trouble) = &connection.trouble {
         return if is_synced(view) {
-            stay(view, view.now + super::settle::BACKOFF_CAP).step()
+            let mut settlement = stay(view, view.now + settle::BACKOFF_CAP);
+            settlement.next_check = Some(view.now);
+            settlement.step()
         } else {
             settle::wait_for_connection(view, trouble)
         };
@@ -88,11 +93,7 @@ fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     {
         return match result {
             Ok(remote) => compare(view, connection, remote),
-            Err(failure) if failure.class == FailureClass::NotFound && failure.json => {
-                // Where neither a working GET nor a list was ever seen, a 404 says nothing about the id.
-                let says_nothing = connection.capabilities.get != Support::Proven && connection.capabilities.list == Support::Absent;
-                if says_nothing { blind(view, connection, id) } else { gone::plan(view, connection, id) }
-            }
+            Err(failure) if failure.class == FailureClass::NotFound && failure.json => not_found(view, connection, id),
             Err(failure) if failure.class == FailureClass::MethodNotAllowed => blind(view, connection, id),
             Err(failure) => check_failed(view, failure),
         };
@@ -108,9 +109,34 @@ fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
         Some(Err(failure)) if !super::resolve::is_absent(failure.class) => check_failed(view, failure),
         Some(Err(_)) if by_get => Step::Get { id: id.to_owned() },
         None if by_get && (view.is_requested() || !by_list || !view.memory.missing.is_empty()) => Step::Get { id: id.to_owned() },
-        None if by_list => Step::List { begun_after: gone::look_after(view).unwrap_or(view.now.saturating_sub(view.interval() / 10)) },
+        None if by_list => Step::List { begun_after: list_age(view) },
         Some(Err(_)) | None => blind(view, connection, id),
     }
+}
+
+/// 404 for the stored id. Where GET was never seen to work it takes the list to say that the id is gone, and where there
+/// is no list either it says nothing.
+fn not_found(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
+    if connection.capabilities.get == Support::Proven {
+        return gone::plan(view, connection, id);
+    }
+    match &view.round.list {
+        _ if connection.capabilities.list == Support::Absent => blind(view, connection, id),
+        None => Step::List { begun_after: list_age(view) },
+        Some(Ok(snapshot)) => match snapshot.get(id) {
+            Some(remote) => compare(view, connection, remote),
+            None => gone::plan(view, connection, id),
+        },
+        Some(Err(failure)) => check_failed(view, failure),
+    }
+}
+
+/// The oldest list that may answer a drift check: one that many share, but none from before our own last change, and
+/// for a second look at a missing id none that was the first.
+fn list_age(view: &View<'_>) -> Boot {
+    let shared = view.now.saturating_sub(view.interval() / 10);
+    let own = view.memory.changed.map_or(shared, |changed| changed.max(shared));
+    gone::look_after(view).map_or(own, |second| second.max(own))
 }
 
 /// Orion cannot be looked at: only what was sent is known.
@@ -147,9 +173,12 @@ fn check_failed(view: &View<'_>, failure: &Failure) -> Step {
     if is_synced(view) {
         let mut settlement = stay(view, view.now + settle::backoff(view.memory.failures, view.jitter));
         settlement.failed = true;
+        settlement.next_check = settlement.wake;
         return settlement.step();
     }
-    settle::failure(view, failure).step()
+    let mut settlement = settle::failure(view, failure);
+    settlement.next_check = settlement.wake;
+    settlement.step()
 }
 
 /// The status says that this generation is in sync.
@@ -268,7 +297,7 @@ fn moved(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
         Some((_, Ok(remote))) if remote.owner().is_some() && remote.owner() == view.owner(connection) => {
             return super::adopt::take_over(view, connection, remote, None);
         }
-        Some((_, Err(failure))) if settle::is_passing(failure) => return settle::failure(view, failure).step(),
+        Some((_, Err(failure))) if !resolve::is_absent(failure.class) => return settle::failure(view, failure).step(),
         Some(_) | None => {}
     }
     if let Some(attempt) = view.open_attempt() {
@@ -283,17 +312,15 @@ fn moved(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     if resolve::is_to_recreate(view) {
         return super::create::attempt(view, connection, true);
     }
-    let namespace = view.webhook.metadata.namespace.as_deref().unwrap_or("default");
-    let name = view.webhook.metadata.name.as_deref().unwrap_or_default();
     settle::report(
         view,
         Reason::EndpointChanged,
         format!(
             "{id} was created at {}, and the connection now leads to {}, which does not show it as ours. Point the connection \
-             back, or create a new webhook here and leave the old one: kubectl annotate webhook -n {namespace} {name} {}=recreate={id}",
+             back, or create a new webhook here and leave the old one: {}",
             view.status().endpoint.unwrap_or_default(),
             connection.endpoint,
-            crate::api::RESOLVE
+            settle::annotate_command(view, &format!("recreate={id}"))
         ),
     )
 }

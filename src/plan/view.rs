@@ -1,6 +1,6 @@
 //! The facts that a decision is made from.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::memory::{Inputs, Memory, Verdict};
+use super::snapshot::Snapshot;
 use crate::api::{
     AppliedSecret, Attempt, CREATE_ATTEMPT, Capabilities, ConnectionKind, DeletionPolicy, Desired, Endpoint, FINALIZER, Failure, HeaderValue, InstanceId,
-    Owner, REQUESTED_AT, RESOLVE, Reason, RemoteWebhook, Webhook, WebhookStatus, parse_duration,
+    Owner, REQUESTED_AT, RESOLVE, Reason, RemoteWebhook, State, Webhook, WebhookStatus, parse_duration,
 };
 
 /// Time since the machine booted, suspend included: it neither jumps nor stands still.
@@ -72,8 +73,10 @@ pub struct ConnectionFacts {
     pub markers_survive: bool,
     /// A stored id has been seen since the endpoint or the credentials changed.
     pub proven: bool,
-    /// Grows whenever the credentials change or the connection comes back.
-    pub revision: u64,
+    /// Grows whenever the credentials change.
+    pub credentials: u64,
+    /// Grows whenever the connection comes back from trouble.
+    pub recoveries: u64,
     /// The newest list read.
     pub last_list: Option<Arc<Snapshot>>,
 }
@@ -85,62 +88,6 @@ pub struct Trouble {
     pub reason: Reason,
     /// Stable message.
     pub message: String,
-}
-
-/// One reading of all webhooks.
-#[derive(Debug, Default)]
-pub struct Snapshot {
-    /// When the reading began.
-    pub begun: Boot,
-    /// Why it must not be trusted for what it does not show; `None` if complete.
-    pub flaw: Option<String>,
-    webhooks: BTreeMap<String, RemoteWebhook>,
-    owners: HashMap<Owner, Vec<String>>,
-}
-
-impl Snapshot {
-    /// A reading with its index by marker.
-    #[must_use]
-    pub fn new(begun: Boot, webhooks: Vec<RemoteWebhook>, flaw: Option<String>) -> Self {
-        let webhooks: BTreeMap<String, RemoteWebhook> =
-            webhooks.into_iter().map(|webhook| (webhook.id.clone(), webhook)).collect();
-        let mut owners: HashMap<Owner, Vec<String>> = HashMap::new();
-        for webhook in webhooks.values() {
-            if let Some(owner) = webhook.owner() {
-                owners.entry(owner).or_default().push(webhook.id.clone());
-            }
-        }
-        Self { begun, flaw, webhooks, owners }
-    }
-
-    /// Complete: may be trusted for what it does not show.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.flaw.is_none()
-    }
-
-    /// The webhook of this id.
-    #[must_use]
-    pub fn get(&self, id: &str) -> Option<&RemoteWebhook> {
-        self.webhooks.get(id)
-    }
-
-    /// Ids that carry this marker, bytewise sorted.
-    #[must_use]
-    pub fn ids_of(&self, owner: &Owner) -> &[String] {
-        self.owners.get(owner).map_or(&[], Vec::as_slice)
-    }
-
-    /// Some webhook shows a readable marker.
-    #[must_use]
-    pub fn shows_markers(&self) -> bool {
-        !self.owners.is_empty()
-    }
-
-    /// All webhooks, by id.
-    pub fn webhooks(&self) -> impl Iterator<Item = &RemoteWebhook> {
-        self.webhooks.values()
-    }
 }
 
 /// Header values read from Secrets, in the order of the spec.
@@ -349,7 +296,11 @@ impl View<'_> {
                 Connection::Missing { .. } => None,
                 Connection::NotReady { .. } => None,
                 Connection::NotAllowed { .. } => None,
-                Connection::Usable(facts) => Some((facts.endpoint.clone(), facts.revision)),
+                Connection::Usable(facts) => Some((facts.endpoint.clone(), facts.credentials)),
+            },
+            recoveries: match self.connection {
+                Connection::Missing { .. } | Connection::NotReady { .. } | Connection::NotAllowed { .. } => 0,
+                Connection::Usable(facts) => facts.recoveries,
             },
         }
     }
@@ -358,7 +309,12 @@ impl View<'_> {
     pub(super) fn standing_verdict(&self) -> Option<&Verdict> {
         let verdict = self.memory.verdict.as_ref()?;
         let time_has_come = verdict.wake.is_some_and(|wake| wake <= self.now);
-        (!time_has_come && verdict.inputs == self.inputs()).then_some(verdict)
+        let mut inputs = self.inputs();
+        if verdict.readiness.state() == State::Stalled {
+            // A refusal is not the connection's trouble, and does not end with it.
+            inputs.recoveries = verdict.inputs.recoveries;
+        }
+        (!time_has_come && verdict.inputs == inputs).then_some(verdict)
     }
 
     pub(super) fn generation(&self) -> i64 {
@@ -377,7 +333,7 @@ impl View<'_> {
     }
 
     /// `--create-settle`, never less than the connection's time-out and 3 s.
-    pub(super) fn settle_time(&self, connection: &ConnectionFacts) -> Duration {
+    pub fn settle_time(&self, connection: &ConnectionFacts) -> Duration {
         self.settings.create_settle.max(connection.timeout + Duration::from_secs(3))
     }
 

@@ -75,6 +75,7 @@ fn config(world: &World, client: Client) -> ContextConfig {
         default_connection: Some(Arc::new(connection)),
         clock: Arc::new(SystemClock),
         apiserver_timeout: Duration::from_secs(10),
+        concurrency: 4,
     }
 }
 
@@ -84,7 +85,7 @@ fn a_panic_in_one_reconcile_leaves_the_others_running() {
         let stop = CancellationToken::new();
         let (ready, _is_ready) = watch::channel(false);
         let watching =
-            Watching { namespaces: Some(BTreeSet::from([world.namespace.clone()])), label_selector: None, concurrency: 4 };
+            Watching { namespaces: Some(BTreeSet::from([world.namespace.clone()])), label_selector: None };
         let running = tokio::spawn(controller::run(
             config(&world, world.client.clone()),
             watching,

@@ -80,9 +80,13 @@ fn wrong_usage_exits_with_2_and_a_failed_start_with_1() {
             assert_eq!(status(wrong).status.code(), Some(2), "{wrong:?}");
         }
         let kubeconfig = world.kubeconfig.to_str().unwrap();
-        let failed = status(&["run", "--kubeconfig", kubeconfig, "--operator-namespace", "orion-system", "--orion-url", "not a url"]);
+        let start = ["run", "--kubeconfig", kubeconfig, "--operator-namespace"];
+        let wrong = status(&[&start[..], &["orion-system", "--orion-url", "not a url"]].concat());
+        assert_eq!(wrong.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&wrong.stderr).contains("--orion-url"));
+        let failed = status(&[&start[..], &["nowhere"]].concat());
         assert_eq!(failed.status.code(), Some(1));
-        assert!(String::from_utf8_lossy(&failed.stderr).contains("--orion-url"));
+        assert!(String::from_utf8_lossy(&failed.stderr).contains("--instance-id"));
     });
 }
 

@@ -33,7 +33,7 @@ async fn a_refused_port_is_known_to_be_unsent() {
     drop(listener);
     let failure = create(&client(&base)).await;
     assert_eq!((failure.class, failure.sent), (FailureClass::Unreachable, Sent::No));
-    assert_eq!(failure.message, "Orion at 127.0.0.1 refused the connection (POST)");
+    assert_eq!(failure.message, "Orion at 127.0.0.1 refused the connection");
     assert!(failure.is_known_refusal());
     assert_eq!(client(&base).discover().await.unwrap_err().class, FailureClass::Unreachable);
 }

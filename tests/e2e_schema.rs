@@ -8,7 +8,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use common::webhook_cases::{cases, update_cases, webhook};
+use common::webhook_cases::{cases, webhook};
+use common::webhook_updates::update_cases;
 use devkit::control_plane::{ControlPlane, Options};
 use kube::Client;
 use serde_json::{Map, Value, json};

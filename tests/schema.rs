@@ -7,7 +7,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use common::webhook_cases::{cases, update_cases, webhook};
+use common::webhook_cases::{cases, webhook};
+use common::webhook_updates::update_cases;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use orion_operator::api::{
     ConnectionKind, DeletionPolicy, Schema, Violation, ViolationKind, Webhook, crds, file_name, parse_duration, to_yaml,
@@ -195,6 +196,53 @@ fn every_update_has_its_verdict() {
         let violations = schema.validate_update(&case.old, &case.new);
         let fields: Vec<&str> = violations.iter().map(|found| found.field.as_str()).collect();
         assert_eq!(fields, Vec::from_iter(case.refused_at), "{}: {}", case.name, verdict(&violations));
+    }
+}
+
+/// Takes out one rule after the other: each must be missed by a case, so none is untested or superfluous.
+#[test]
+fn every_rule_is_needed_by_a_case() {
+    const BOUNDS: [&str; 7] =
+        ["enum", "minLength", "maxLength", "minItems", "maxItems", "pattern", "x-kubernetes-list-type"];
+    const LISTS: [&str; 2] = ["required", "x-kubernetes-validations"];
+    /// Collects JSON pointers to rules, each with the field that it is for.
+    fn find(schema: &Value, pointer: &str, field: &str, found: &mut Vec<(String, String)>) {
+        let bounds = BOUNDS.iter().filter(|bound| !schema[**bound].is_null()).map(|bound| (*bound).to_owned());
+        let entries = |list: &str| 0..schema[list].as_array().map_or(0, Vec::len);
+        let lists = LISTS.iter().flat_map(|list| entries(list).map(move |index| format!("{list}/{index}")));
+        found.extend(bounds.chain(lists).map(|rule| (format!("{pointer}/{rule}"), field.to_owned())));
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            find(property, &format!("{pointer}/properties/{name}"), &format!("{field}.{name}"), found);
+        }
+        if schema["items"].is_object() {
+            find(&schema["items"], &format!("{pointer}/items"), &format!("{field}[0]"), found);
+        }
+    }
+    const SPEC: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+    let whole = serde_json::to_value(crd()).unwrap();
+    let mut rules = Vec::new();
+    find(whole.pointer(SPEC).unwrap(), SPEC, "spec", &mut rules);
+    assert!(rules.len() > 30, "{rules:?}");
+    let (cases, updates) = (cases(), update_cases());
+    for (pointer, field) in rules {
+        let mut lacking = whole.clone();
+        let (parent, last) = pointer.rsplit_once('/').unwrap();
+        let holder = lacking.pointer_mut(parent).unwrap();
+        if let Some(entries) = holder.as_array_mut() {
+            entries.remove(last.parse().unwrap());
+        } else {
+            holder.as_object_mut().unwrap().remove(last).unwrap();
+        }
+        let schema = Schema::new(&serde_json::from_value(lacking).unwrap()).unwrap();
+        let missed = |violations: Vec<Violation>, field: &str| !violations.iter().any(|found| found.field == field);
+        // Only a case that is refused at the field of the rule, or below it, can miss it.
+        let by_case = cases.iter().any(|case| {
+            case.refused_at.is_some_and(|at| at.starts_with(&field) && missed(schema.validate(&case.object), at))
+        });
+        let by_update = updates.iter().any(|case| {
+            case.refused_at.is_some_and(|field| missed(schema.validate_update(&case.old, &case.new), field))
+        });
+        assert!(by_case || by_update, "no case misses {pointer}");
     }
 }
 

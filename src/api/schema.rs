@@ -113,7 +113,7 @@ pub(super) fn duration_is_not_zero() -> Rule {
 /// An id that can stand in a path as one segment, and is neither `.` nor `..`.
 pub(super) fn orion_id() -> Rule {
     matches(
-        "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,255}$",
+        "^[A-Za-z0-9_~-][A-Za-z0-9._~-]*$",
         "must be the id of an Orion webhook: letters, digits, ., _, ~ and - only, not starting with a dot",
     )
 }

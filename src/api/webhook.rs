@@ -85,7 +85,7 @@ pub struct WebhookSpec {
 #[serde(rename_all = "camelCase")]
 pub struct HeaderSpec {
     /// Header name, an RFC 9110 token; upper and lower case make no difference.
-    #[schemars(length(min = 1, max = 256))]
+    #[schemars(length(max = 256))]
     #[x_kube(validation = schema::header_name_is_token(), validation = schema::header_name_is_free())]
     pub name: String,
     /// The value in plain text: printable ASCII and tab. May be empty.
@@ -110,11 +110,11 @@ pub struct HeaderValueFrom {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct SecretKeyRef {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     #[x_kube(validation = schema::object_name())]
     pub name: String,
     /// Key within the Secret.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     #[x_kube(validation = schema::secret_key())]
     pub key: String,
 }
@@ -141,7 +141,7 @@ pub struct ConnectionRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<ConnectionKind>,
     /// Name of the connection.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     #[x_kube(validation = schema::object_name())]
     pub name: String,
 }
@@ -164,7 +164,7 @@ pub enum DeletionPolicy {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct AdoptSpec {
     /// Id of the Orion webhook.
-    #[schemars(length(min = 1, max = 256))]
+    #[schemars(length(max = 256))]
     #[x_kube(validation = schema::orion_id())]
     pub id: String,
     /// Take it over even if another Webhook's marker is on it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::channel::mpsc;
+use futures::channel::{mpsc, oneshot};
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
@@ -45,30 +45,31 @@ impl Watching {
 
 /// Watches and reconciles until `stop`, then finishes what is in flight. `ready` turns true when all caches are filled.
 pub async fn run(config: ContextConfig, watching: Watching, metrics: Arc<Metrics>, ready: Sender<bool>, stop: CancellationToken) {
-    let (mut loops, mut webhooks, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut loops, mut webhooks, mut secrets, mut filled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for scope in watching.scopes() {
-        let controller = Controller::new(scoped::<Guarded>(&config.client, scope.as_deref()), watching.webhooks())
+        let (store, events, is_filled) = watch_webhooks(scoped(&config.client, scope.as_deref()), watching.webhooks());
+        let controller = Controller::for_stream(events, store.clone())
             .with_config(controller::Config::default().concurrency(watching.concurrency));
-        let (reader, changes) = watch_secrets(scoped(&config.client, scope.as_deref()), controller.store(), &stop);
-        webhooks.push(controller.store());
+        let (reader, changes) = watch_secrets(scoped(&config.client, scope.as_deref()), store.clone(), &stop);
+        webhooks.push(store);
         secrets.push(reader);
+        filled.push(is_filled);
         loops.push((controller, changes));
     }
     let connections: Vec<_> = config.default_connection.iter().cloned().collect();
-    let context = Arc::new(Context::new(config, webhooks.clone(), secrets.clone()));
+    let context = Arc::new(Context::new(config, webhooks, secrets.clone()));
     for connection in &connections {
         let (connection, stop) = (Arc::clone(connection), stop.clone());
         tokio::spawn(async move { connection.tend(stop).await });
     }
 
     info!("filling the cache of Secrets (metadata only)");
-    let filled = future::join_all(secrets.iter().map(|store| store.wait_until_ready()));
-    if stop.run_until_cancelled(filled).await.is_none() {
+    let secrets = future::join_all(secrets.iter().map(|store| store.wait_until_ready()));
+    if stop.run_until_cancelled(secrets).await.is_none() {
         return;
     }
     tokio::spawn(async move {
-        let filled = future::join_all(webhooks.iter().map(|store| store.wait_until_ready())).await;
-        if filled.iter().all(Result::is_ok) {
+        if future::join_all(filled).await.iter().all(Result::is_ok) {
             info!("caches are filled");
             ready.send_replace(true);
         }
@@ -134,6 +135,28 @@ fn tell_watch_error(what: &str, error: &watcher::Error) {
         Some(code) => warn!(code, "cannot watch {what}"),
         None => warn!("cannot watch {what}: {error}"),
     }
+}
+
+/// Watches Webhooks. The receiver hears once that the cache is filled: the store's own `wait_until_ready` wakes only the
+/// last of those who wait for it, and the controller is one of them.
+fn watch_webhooks(
+    api: Api<Guarded>,
+    config: watcher::Config,
+) -> (Store<Guarded>, impl Stream<Item = watcher::Result<Guarded>> + Send + 'static, oneshot::Receiver<()>) {
+    let (store, writer) = reflector::store();
+    let (sender, receiver) = oneshot::channel();
+    let mut sender = Some(sender);
+    let events = watcher(api, config)
+        .default_backoff()
+        .modify(|guarded| guarded.meta_mut().managed_fields = None)
+        .reflect(writer)
+        .inspect_ok(move |event| {
+            if let Some(sender) = sender.take_if(|_| matches!(event, Event::InitDone)) {
+                let _nobody_asks = sender.send(()).is_err();
+            }
+        })
+        .applied_objects();
+    (store, events, receiver)
 }
 
 /// Watches the metadata of Secrets, and sends the Webhooks that refer to one that changed. Values are never cached.

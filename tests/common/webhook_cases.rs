@@ -13,18 +13,6 @@ pub(crate) struct Case {
     pub(crate) refused_at: Option<&'static str>,
 }
 
-/// A change of a stored object and what shall become of it.
-pub(crate) struct UpdateCase {
-    /// What it shows.
-    pub(crate) name: &'static str,
-    /// The stored object.
-    pub(crate) old: Value,
-    /// What shall replace it.
-    pub(crate) new: Value,
-    /// `None`: it is accepted. Else the field that the error names.
-    pub(crate) refused_at: Option<&'static str>,
-}
-
 /// The least `Webhook` there is, with `changes` on its spec: a field is set, or taken out by [`absent`].
 pub(crate) fn webhook(changes: Value) -> Value {
     let mut spec = json!({"url": "https://hooks.example.com/orion", "userId": "user-42", "presenceName": "jobs"});
@@ -49,7 +37,8 @@ fn absent() -> Value {
     json!("<absent>")
 }
 
-fn header(name: &str) -> Value {
+/// A header with some value.
+pub(crate) fn header(name: &str) -> Value {
     json!({"name": name, "value": "v"})
 }
 
@@ -400,44 +389,4 @@ fn nulls(table: &mut Table) {
         Some("spec.headers[0]"),
     );
     table.add("a header null", json!({"headers": [null]}), Some("spec.headers[0]"));
-}
-
-/// Every case of an update.
-pub(crate) fn update_cases() -> Vec<UpdateCase> {
-    let none = || json!({});
-    let acme = || json!({"connectionRef": {"name": "acme"}});
-    let with = |kind: Value, name: &str| json!({"connectionRef": {"kind": kind, "name": name}});
-    let namespaced = || with(json!("OrionConnection"), "acme");
-    let cluster = || with(json!("ClusterOrionConnection"), "acme");
-    let refused = Some("spec.connectionRef");
-    [
-        ("no connection stays none", none(), none(), None),
-        ("a connection stays", acme(), acme(), None),
-        ("a cluster connection stays", cluster(), cluster(), None),
-        ("the default kind is written", acme(), namespaced(), None),
-        ("the default kind is left out", namespaced(), acme(), None),
-        ("the default kind is nulled", namespaced(), with(Value::Null, "acme"), None),
-        ("none becomes null", none(), json!({"connectionRef": null}), None),
-        ("a connection is added", none(), acme(), refused),
-        ("a connection is removed", acme(), none(), refused),
-        ("a connection is nulled", acme(), json!({"connectionRef": null}), refused),
-        ("the name changes", acme(), json!({"connectionRef": {"name": "other"}}), refused),
-        ("the kind changes", namespaced(), cluster(), refused),
-        ("the default kind changes", acme(), cluster(), refused),
-        ("the kind changes to the default", cluster(), acme(), refused),
-        (
-            "everything else may change",
-            json!({"connectionRef": {"name": "acme"}, "suspend": true, "headers": [header("X-A")], "adopt": {"id": "a"}}),
-            json!({
-                "connectionRef": {"name": "acme"}, "url": "http://example.com", "userId": "u", "presenceName": "p",
-                "headers": [header("X-B"), header("X-C")], "deletionPolicy": "Orphan", "interval": "1h",
-                "adopt": {"id": "b"},
-            }),
-            None,
-        ),
-        ("an update is checked like a create", none(), json!({"url": "ftp://example.com"}), Some("spec.url")),
-    ]
-    .into_iter()
-    .map(|(name, old, new, refused_at)| UpdateCase { name, old: webhook(old), new: webhook(new), refused_at })
-    .collect()
 }

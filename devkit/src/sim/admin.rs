@@ -1,4 +1,15 @@
-//! The admin API under `/_sim/`, and the page.
+//! The admin API under `/_sim/`, and the page. Nothing of it is in the request log.
+//!
+//! | path | methods |
+//! |---|---|
+//! | `/_sim/config` | GET; PUT changes the fields that are sent |
+//! | `/_sim/faults` | GET, POST adds one, DELETE ends all |
+//! | `/_sim/requests`, `/_sim/requests/counts` | GET; DELETE forgets the log |
+//! | `/_sim/webhooks`, `/_sim/webhooks/<id>` | GET, POST inserts, PUT changes the fields that are sent, DELETE |
+//! | `/_sim/tokens` | POST `{"lifetime_ms": n}` gives a token out, DELETE ends all |
+//! | `/_sim/events` | POST `{"presence_name": "…", "payload": {…}}` answers with every try to deliver |
+//! | `/_sim/deliveries` | GET, DELETE |
+//! | `/_sim/overview`, `/_sim/stream` | GET what the page shows, once or as server-sent events |
 
 use std::{convert::Infallible, time::Duration};
 

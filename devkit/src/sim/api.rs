@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     answer::{Answer, Fate, detail, empty, json, redirect, set},
-    config::{Config, CreateAnswer, HeaderValues, IdFormat, ListShape},
+    config::{Config, CreateAnswer, ListShape},
     fault::{Action, Operation, Subject},
     openapi,
     route::{Target, serves_openapi},
     server::Hangup,
     state::{Shared, State, StoredWebhook, Struck, record},
     validate,
+    view::{id_value, view},
 };
 
 const MAX_BODY: usize = 1 << 20;
@@ -61,7 +62,8 @@ pub(super) async fn serve(Extract(app): Extract<App>, request: Request) -> Respo
                 .into_response();
         }
         Err(_) => {
-            return Fate::Whole(detail(StatusCode::REQUEST_TIMEOUT, "Request body")).into_response();
+            return Fate::Whole(detail(StatusCode::REQUEST_TIMEOUT, "Request body"))
+                .into_response();
         }
     };
     let call = Call {
@@ -189,17 +191,21 @@ fn effect(state: &mut State, call: &Call, fault: Option<&Action>) -> Answer {
     if !methods.contains(&call.method.as_str()) {
         return not_allowed(&methods);
     }
-    if target == Target::Login {
-        return login(state, call);
-    }
-    if let Err(why) = state.tokens.check(&state.config, &call.headers) {
+    if target != Target::Login
+        && let Err(why) = state.tokens.check(&state.config, &call.headers)
+    {
         return unauthorized(why);
     }
     let operation = target.operation(&call.method);
     match target {
         Target::Item(id) => item(state, call, &id, operation),
-        _ if operation == Operation::Create => create(state, call),
-        _ => list(state, call, fault),
+        Target::Collection if operation == Operation::Create => create(state, call),
+        Target::Collection => list(state, call, fault),
+        Target::Login => login(state, call),
+        // They have no methods: answered above.
+        Target::Openapi | Target::OtherSlash(_) | Target::Unknown => {
+            detail(StatusCode::NOT_FOUND, "Not Found")
+        }
     }
 }
 
@@ -318,7 +324,12 @@ fn item(state: &mut State, call: &Call, id: &str, operation: Operation) -> Answe
             assign(config, webhook, fields);
             json(StatusCode::OK, &view(config, webhook))
         }
-        _ => match state.webhooks.get(id) {
+        Operation::Get
+        | Operation::Create
+        | Operation::List
+        | Operation::Login
+        | Operation::Openapi
+        | Operation::Other => match state.webhooks.get(id) {
             Some(webhook) => json(StatusCode::OK, &view(&state.config, webhook)),
             None => no_such(),
         },
@@ -346,38 +357,6 @@ fn assign(config: &Config, webhook: &mut StoredWebhook, fields: validate::Fields
     webhook.presence_name = fields
         .presence_name
         .unwrap_or_else(|| webhook.presence_name.clone());
-}
-
-/// A webhook as the API shows it.
-fn view(config: &Config, webhook: &StoredWebhook) -> Value {
-    let value = |plain: &str| match config.header_values {
-        HeaderValues::Plain => plain.to_owned(),
-        HeaderValues::Masked => "***".to_owned(),
-    };
-    let headers: Vec<Value> = webhook
-        .headers
-        .iter()
-        .map(|it| json!({"name": it.name, "value": value(&it.value)}))
-        .collect();
-    let id_field = match config.create_answer {
-        CreateAnswer::ObjectWebhookId => "webhook_id",
-        CreateAnswer::ObjectId | CreateAnswer::Bare => "id",
-    };
-    json!({
-        id_field: id_value(config, &webhook.id),
-        "url": webhook.url,
-        "headers": headers,
-        "user_id": webhook.user_id,
-        "presence_name": webhook.presence_name,
-        "created_at": webhook.created_at,
-    })
-}
-
-fn id_value(config: &Config, id: &str) -> Value {
-    match (config.id_format, id.parse::<u64>()) {
-        (IdFormat::Number, Ok(number)) => number.into(),
-        _ => id.into(),
-    }
 }
 
 fn unauthorized(why: &str) -> Answer {

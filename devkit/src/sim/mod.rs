@@ -15,6 +15,7 @@ mod server;
 mod state;
 mod tokens;
 mod validate;
+mod view;
 
 use std::{
     collections::BTreeMap,

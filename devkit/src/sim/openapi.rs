@@ -54,12 +54,13 @@ fn operation(config: &Config, target: &Target, method: &str) -> Value {
     };
     let schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let body = |content_type: &str, name: &str| json!({"required": true, "content": {content_type: {"schema": schema(name)}}});
+    let name = match target {
+        Target::Login => "login",
+        Target::Collection => "webhooks",
+        Target::Item(_) | Target::Openapi | Target::OtherSlash(_) | Target::Unknown => "webhook",
+    };
     let mut operation = json!({
-        "operationId": format!("{}_{}", method.to_ascii_lowercase(), match target {
-            Target::Login => "login",
-            Target::Collection => "webhooks",
-            _ => "webhook",
-        }),
+        "operationId": format!("{}_{name}", method.to_ascii_lowercase()),
         "responses": {
             status.to_string(): {"description": "Successful Response"},
             "422": {"description": "Validation Error", "content": {"application/json": {

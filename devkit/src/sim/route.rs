@@ -23,9 +23,9 @@ pub(super) enum Target {
 impl Target {
     /// What a path (still percent-encoded) names.
     pub(super) fn of(config: &Config, path: &str) -> Self {
-        match Self::exact(config, path) {
-            Self::Unknown => {}
-            target => return target,
+        let target = Self::exact(config, path);
+        if target != Self::Unknown {
+            return target;
         }
         let other = path
             .strip_suffix('/')

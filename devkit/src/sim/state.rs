@@ -273,11 +273,14 @@ impl State {
     pub(super) fn strike(&mut self, subject: &Subject<'_>) -> Struck {
         let mut struck = Struck::default();
         for fault in self.faults.iter_mut().filter(|fault| fault.fits(subject)) {
-            match &fault.action {
-                Action::LatencyMs(ms) => struck.before_ms += ms,
-                Action::LatencyAfterEffectMs(ms) => struck.after_ms += ms,
-                action if struck.action.is_none() => struck.action = Some(action.clone()),
-                _ => continue,
+            if let Action::LatencyMs(ms) = fault.action {
+                struck.before_ms += ms;
+            } else if let Action::LatencyAfterEffectMs(ms) = fault.action {
+                struck.after_ms += ms;
+            } else if struck.action.is_none() {
+                struck.action = Some(fault.action.clone());
+            } else {
+                continue;
             }
             fault.hit();
         }

@@ -73,7 +73,7 @@ async fn receive(State(app): State<App>, request: Request) -> StatusCode {
         return StatusCode::BAD_REQUEST;
     };
     match app.queue.try_send(Event {
-        received_at: jiff::Timestamp::now().to_string(),
+        received_at: format!("{:.3}", jiff::Timestamp::now()),
         payload,
     }) {
         Ok(()) => StatusCode::ACCEPTED,

@@ -1,0 +1,77 @@
+//! Many Webhooks, counted exactly.
+
+use std::time::Duration;
+
+use devkit::sim::{Fault, Operation};
+use devkit::sim::Action;
+use futures::{StreamExt, stream};
+use kube::api::ListParams;
+use orion_operator::api::ready_condition;
+
+use super::world::{World, run, spec, until};
+
+const FLEET: usize = 200;
+
+async fn all_ready(world: &World, number: usize) {
+    until("all are Ready", async || {
+        let list = world.webhooks().list(&ListParams::default()).await.unwrap();
+        let is_ready = |webhook: &&orion_operator::api::Webhook| {
+            webhook.status.as_ref().and_then(|status| ready_condition(&status.conditions)).is_some_and(|ready| ready.status == "True")
+        };
+        (list.items.iter().filter(is_ready).count() == number).then_some(())
+    })
+    .await;
+}
+
+#[test]
+fn two_writes_and_one_call_each_then_nothing() {
+    run(async |world| {
+        // The limit of the flags' defaults, so that waiting for it is part of what is counted.
+        let mut operator = world.operator(&["--orion-rate-limit", "20/40", "--interval", "5m"]).await;
+        stream::iter(0..FLEET).for_each_concurrent(16, |n| {
+            let world = &world;
+            async move {
+                world.create(&format!("hook-{n}"), spec(&format!("fleet-{n}"))).await;
+            }
+        }).await;
+        all_ready(&world, FLEET).await;
+        assert_eq!(world.calls(Operation::Create), FLEET as u64);
+        assert_eq!(world.sim.webhooks().len(), FLEET);
+        assert_eq!(world.writes().len(), 2 * FLEET);
+
+        // Quiet: this is the one place where time itself is what is tested.
+        let (calls, writes) = (world.sim.requests().len(), world.writes().len());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!((world.sim.requests().len(), world.writes().len()), (calls, writes), "60 quiet seconds");
+
+        // A restart reads, and writes nothing.
+        assert!(operator.stop().await.success());
+        world.sim.clear_requests();
+        let _operator = world.operator(&["--orion-rate-limit", "20/40", "--interval", "5m"]).await;
+        until("the list is read after the restart", async || (world.calls(Operation::List) > 0).then_some(())).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let pages = FLEET.div_ceil(100) as u64;
+        assert_eq!(world.calls(Operation::List), pages, "{:?}", world.sim.counts());
+        assert_eq!(world.sim.requests().iter().filter(|request| request.method != "GET").count(), 0);
+        assert_eq!(world.sim.counts().into_iter().filter(|(operation, _)| *operation == Operation::Get).count(), 0);
+        assert_eq!(world.writes().len(), writes, "a restart writes nothing");
+    });
+}
+
+#[test]
+fn one_bad_webhook_does_not_slow_the_others() {
+    run(async |world| {
+        let _operator = world.operator(&["--max-concurrent-reconciles", "2"]).await;
+        world.sim.add_fault(Fault::on(Operation::Create, Action::Stall).presence("bad"));
+        world.create("bad", spec("bad")).await;
+        until("the bad one hangs", async || (world.calls(Operation::Create) > 0).then_some(())).await;
+        for n in 0..20 {
+            world.create(&format!("good-{n}"), spec(&format!("good-{n}"))).await;
+        }
+        until("the good ones are Ready", async || (world.sim.webhooks().len() >= 20).then_some(())).await;
+        for n in 0..20 {
+            world.synced(&format!("good-{n}")).await;
+        }
+        world.ready("bad", "Unknown", "CreateUncertain").await;
+    });
+}

@@ -1,0 +1,16 @@
+//! The operator as a process, under its ServiceAccount, against a real kube-apiserver and the Orion simulator.
+//!
+//! One control plane serves all tests of this binary; each test has a namespace, a simulator and operators of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod adopt;
+mod faults;
+mod fleet;
+mod isolation;
+mod lifecycle;
+mod operator;
+mod secrets;
+mod stop;
+mod uncertain;
+mod world;

@@ -1,0 +1,83 @@
+//! The operator as a child process.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use super::world::{World, until};
+
+pub struct Operator {
+    child: Child,
+    log: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Operator {
+    /// Starts one for the namespace of `world`, and waits until its caches are filled.
+    pub async fn start(world: &World, more: &[&str]) -> Self {
+        let operator = Self::spawn(world, more);
+        until("the operator's caches are filled", async || operator.log().contains("caches are filled").then_some(())).await;
+        operator
+    }
+
+    pub fn spawn(world: &World, more: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let file = std::fs::File::create(&log).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_orion-operator"));
+        command
+            .arg("run")
+            .args(["--kubeconfig", world.kubeconfig.to_str().unwrap()])
+            .args(["--operator-namespace", "orion-system", "--watch-namespaces", &world.namespace])
+            .args(["--orion-url", &world.sim.url(), "--orion-token-file", world.token_file.to_str().unwrap()])
+            .args(["--metrics-bind-address", "0", "--health-probe-bind-address", "0", "--log-level", "trace"]);
+        // The last one of a repeated flag would be refused, so defaults of the tests give way to the test's own.
+        for (flag, value) in [("--min-interval", "1s"), ("--create-settle", "4s"), ("--orion-timeout", "1s"), ("--orion-rate-limit", "0")] {
+            if !more.contains(&flag) {
+                command.args([flag, value]);
+            }
+        }
+        let child = command.args(more).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        Self { child, log, _directory: directory }
+    }
+
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub async fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        until("the operator ended", async || self.child.try_wait().unwrap()).await
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().filter(|line| !line.contains("\"level\":\"TRACE\"")).collect();
+            let last = lines.len().saturating_sub(40);
+            eprintln!("--- the operator's last log lines\n{}\n---", lines[last..].join("\n"));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub const SECOND: Duration = Duration::from_secs(1);

@@ -1,0 +1,224 @@
+//! What the tests share: a control plane, and for each test a namespace with a simulator.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use devkit::control_plane::{AuditEvent, ControlPlane, Options};
+use devkit::sim::{Config, Operation, Sim, StoredWebhook};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use orion_operator::api::{OWNER_HEADER, Webhook, ready_condition};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::operator::Operator;
+
+pub const TOKEN: &str = "static-token-of-the-tests";
+/// Long enough for a loaded machine; every wait ends as soon as its condition holds.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Shared {
+    runtime: Runtime,
+    plane: ControlPlane,
+    kubeconfig: PathBuf,
+}
+
+/// The guardian of the control plane ends it with this process: statics are never dropped.
+fn shared() -> &'static Shared {
+    static SHARED: OnceLock<Shared> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let (plane, kubeconfig) = runtime.block_on(async {
+            let plane = ControlPlane::start(Options::default()).await.unwrap();
+            let root = env!("CARGO_MANIFEST_DIR");
+            for path in ["crds", "examples/install/rbac.yaml"] {
+                plane.kubectl_ok(&["apply", "-f", &format!("{root}/{path}")]).await.unwrap();
+            }
+            plane.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).await.unwrap();
+            until("webhooks are served", async || plane.kubectl_ok(&["get", "webhooks"]).await.ok()).await;
+            let kubeconfig = plane.service_account_kubeconfig("orion-system", "orion-operator").await.unwrap();
+            (plane, kubeconfig)
+        });
+        Shared { runtime, plane, kubeconfig }
+    })
+}
+
+/// Runs one test.
+pub fn run<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
+    let shared = shared();
+    shared.runtime.block_on(async { test(World::new(shared, Config::default()).await).await });
+}
+
+/// Runs one test with another Orion.
+pub fn run_with<F: Future<Output = ()>>(config: Config, test: impl FnOnce(World) -> F) {
+    let shared = shared();
+    shared.runtime.block_on(async { test(World::new(shared, config).await).await });
+}
+
+/// Waits until `check` gives something.
+pub async fn until<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = check().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "not within {} s: {what}", PATIENCE.as_secs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+pub struct World {
+    pub plane: &'static ControlPlane,
+    pub kubeconfig: PathBuf,
+    pub client: Client,
+    pub sim: Sim,
+    pub namespace: String,
+    pub token_file: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    async fn new(shared: &'static Shared, mut config: Config) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let namespace = format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let client = shared.plane.admin_client().await.unwrap();
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let object = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
+        namespaces.create(&PostParams::default(), &object).await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let token_file = directory.path().join("token");
+        std::fs::write(&token_file, TOKEN).unwrap();
+        config.static_tokens = vec![TOKEN.into()];
+        let sim = Sim::start(config).await.unwrap();
+        Self {
+            plane: &shared.plane,
+            kubeconfig: shared.kubeconfig.clone(),
+            client,
+            sim,
+            namespace,
+            token_file,
+            _directory: directory,
+        }
+    }
+
+    /// An operator for this namespace, ready to work.
+    pub async fn operator(&self, more: &[&str]) -> Operator {
+        Operator::start(self, more).await
+    }
+
+    pub fn webhooks(&self) -> Api<Webhook> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub async fn create(&self, name: &str, spec: Value) -> Webhook {
+        let object = object(name, spec);
+        self.webhooks().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap()
+    }
+
+    pub async fn get(&self, name: &str) -> Webhook {
+        self.webhooks().get(name).await.unwrap()
+    }
+
+    pub async fn merge(&self, name: &str, patch: Value) -> Webhook {
+        self.webhooks().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap()
+    }
+
+    pub async fn annotate(&self, name: &str, key: &str, value: &str) {
+        self.merge(name, json!({"metadata": {"annotations": {key: value}}})).await;
+    }
+
+    pub async fn delete(&self, name: &str) {
+        self.webhooks().delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    pub async fn deleted(&self, name: &str) {
+        self.delete(name).await;
+        until("the object is gone", async || self.webhooks().get_opt(name).await.unwrap().is_none().then_some(())).await;
+    }
+
+    pub async fn secret(&self, name: &str, data: Value) {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
+        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(object)).await.unwrap();
+    }
+
+    /// Waits until Ready of the current generation has this status and reason.
+    pub async fn ready(&self, name: &str, status: &str, reason: &str) -> Webhook {
+        let last = std::cell::RefCell::new(String::new());
+        let wait = until("conditions", async || {
+            let webhook = self.get(name).await;
+            let generation = webhook.metadata.generation;
+            let seen = webhook.status.clone().unwrap_or_default();
+            let ready = ready_condition(&seen.conditions);
+            *last.borrow_mut() = format!("{:?} {:?}", seen.observed_generation, ready.map(|r| (&r.status, &r.reason, &r.message)));
+            let fits = ready.is_some_and(|ready| ready.status == status && ready.reason == reason);
+            (fits && seen.observed_generation == generation).then_some(webhook)
+        });
+        tokio::time::timeout(PATIENCE - Duration::from_secs(1), wait)
+            .await
+            .unwrap_or_else(|_| panic!("{name} is not {status}/{reason} but {}", last.borrow()))
+    }
+
+    pub async fn synced(&self, name: &str) -> Webhook {
+        self.ready(name, "True", "Synced").await
+    }
+
+    /// The webhooks at Orion with this presence name.
+    pub fn at_orion(&self, presence: &str) -> Vec<StoredWebhook> {
+        self.sim.webhooks().into_iter().filter(|webhook| webhook.presence_name == presence).collect()
+    }
+
+    pub fn calls(&self, operation: Operation) -> u64 {
+        self.sim.count(operation)
+    }
+
+    /// What the operator wrote in this namespace, Events aside.
+    pub fn writes(&self) -> Vec<AuditEvent> {
+        self.audit().into_iter().filter(|event| !matches!(event.verb.as_str(), "get" | "list" | "watch")).collect()
+    }
+
+    fn audit(&self) -> Vec<AuditEvent> {
+        let events = self.plane.audit_events().unwrap();
+        events
+            .into_iter()
+            .filter(|event| event.user == "system:serviceaccount:orion-system:orion-operator")
+            .filter(|event| event.namespace.as_deref() == Some(self.namespace.as_str()))
+            .filter(|event| event.resource.as_deref() != Some("events"))
+            .collect()
+    }
+}
+
+/// A Webhook as JSON.
+pub fn object(name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook", "metadata": {"name": name}, "spec": spec})
+}
+
+/// A spec with nothing special, whose presence name is `presence`.
+pub fn spec(presence: &str) -> Value {
+    json!({"url": "https://hooks.example.com/orion", "userId": "user-42", "presenceName": presence})
+}
+
+/// The headers at Orion without the owner marker, and the marker.
+pub fn headers(webhook: &StoredWebhook) -> (Vec<(String, String)>, Option<String>) {
+    let (markers, users): (Vec<_>, Vec<_>) = webhook.headers.iter().partition(|header| header.name == OWNER_HEADER);
+    let users = users.into_iter().map(|header| (header.name.clone(), header.value.clone())).collect();
+    (users, markers.first().map(|header| header.value.clone()))
+}
+
+pub fn id(webhook: &Webhook) -> String {
+    webhook.status.as_ref().and_then(|status| status.webhook_id.clone()).unwrap_or_else(|| panic!("{} has no id", webhook.name_any()))
+}
+
+pub fn condition(webhook: &Webhook, type_: &str) -> Option<String> {
+    let status = webhook.status.as_ref()?;
+    status.conditions.iter().find(|condition| condition.type_ == type_).map(|condition| condition.status.clone())
+}
+
+pub fn message(webhook: &Webhook) -> String {
+    let status = webhook.status.clone().unwrap_or_default();
+    ready_condition(&status.conditions).map(|ready| ready.message.clone()).unwrap_or_default()
+}

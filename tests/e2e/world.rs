@@ -186,8 +186,8 @@ impl World {
         events
             .into_iter()
             .filter(|event| event.user == "system:serviceaccount:orion-system:orion-operator")
-            .filter(|event| event.namespace.as_deref() == Some(self.namespace.as_str()))
-            .filter(|event| event.resource.as_deref() != Some("events"))
+            .filter(|event| event.namespace == self.namespace)
+            .filter(|event| event.resource != "events")
             .collect()
     }
 }

@@ -5,9 +5,9 @@
 #[path = "common/example_files.rs"]
 mod example_files;
 
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use devkit::control_plane::{ControlPlane, Options};
 use example_files::{examples, is_webhook};
 use serde_json::Value;
@@ -17,7 +17,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 #[tokio::test]
 async fn every_example_is_read_back_unchanged() -> Result<()> {
     let plane = ControlPlane::start(Options { quiet: true, ..Options::default() }).await?;
-    install(&plane).await?;
+    plane.install_crds(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/crds"))).await?;
     for (file, objects) in examples() {
         let path = format!("{ROOT}/examples/{file}");
         // As a careful person would, before it is written and after.
@@ -46,17 +46,5 @@ async fn the_permissions_can_be_installed_twice() -> Result<()> {
     }
     plane.kubectl_ok(&["diff", "-f", &path]).await?;
     plane.service_account_kubeconfig("orion-system", "orion-operator").await?;
-    Ok(())
-}
-
-async fn install(plane: &ControlPlane) -> Result<()> {
-    plane.kubectl_ok(&["apply", "-f", &format!("{ROOT}/crds")]).await?;
-    plane.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).await?;
-    // Established comes a moment before the first request is served.
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while let Err(error) = plane.kubectl_ok(&["get", "webhooks"]).await {
-        ensure!(Instant::now() < deadline, "webhooks are not served: {error:#}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
     Ok(())
 }

@@ -141,17 +141,10 @@ fn in_repository(path: &str) -> PathBuf {
 }
 
 async fn install(screen: &Screen, plane: &ControlPlane) -> Result<()> {
-    for path in ["crds", "examples/install/rbac.yaml"] {
-        screen.command(&format!("kubectl apply -f {path}"));
-        plane.kubectl_ok(&["apply", "-f", &in_repository(path).to_string_lossy()]).await?;
-    }
-    plane.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).await?;
-    // Established comes a moment before the first request is served.
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while let Err(error) = plane.kubectl_ok(&["get", "webhooks"]).await {
-        ensure!(Instant::now() < deadline, "webhooks are not served: {error:#}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    screen.command("kubectl apply -f crds");
+    plane.install_crds(&in_repository("crds")).await?;
+    screen.command("kubectl apply -f examples/install/rbac.yaml");
+    plane.kubectl_ok(&["apply", "-f", &in_repository("examples/install/rbac.yaml").to_string_lossy()]).await?;
     Ok(())
 }
 

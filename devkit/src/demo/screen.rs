@@ -43,6 +43,11 @@ impl Screen {
         print(&indent(&self.paint("36", &format!("$ {command}"))));
     }
 
+    /// A command to be copied: nothing in front of it.
+    pub(super) fn paste(&self, command: &str) {
+        print(&indent(&self.paint("36", command)));
+    }
+
     /// A line at the margin.
     pub(super) fn heading(&self, text: &str) {
         print(&format!("\n{}", self.bold(text)));

@@ -164,7 +164,7 @@ async fn becomes_ready(screen: &Screen, plane: &ControlPlane, webhook: &str) -> 
     shown(screen, plane, &["get", "webhooks", "-o", "wide"]).await?;
     let conditions = plane.kubectl_ok(&["get", webhook, "-o", CONDITIONS]).await?;
     screen.say("Its conditions:");
-    screen.good(&conditions);
+    screen.good(conditions.trim_end());
     waited.with_context(|| format!("{webhook} is not Ready; its conditions are above"))
 }
 

@@ -34,18 +34,18 @@ pub(super) fn show(screen: &Screen, facts: &Facts<'_>) {
         "kubectl get webhooks -o wide --watch".into(),
     ];
     for command in commands {
-        screen.command(&command);
+        screen.paste(&command);
     }
     screen.say("\nEdit it, and Orion follows:");
-    screen.command(&format!("kubectl patch webhook {name} --type=merge -p '{{\"spec\":{{\"userId\":\"user-43\"}}}}'"));
+    screen.paste(&format!("kubectl patch webhook {name} --type=merge -p '{{\"spec\":{{\"userId\":\"user-43\"}}}}'"));
     screen.say("\nRotate the Secret: Orion gets the new value within seconds (the receiver, which knows only\nthe old one, then answers 401):");
-    screen.command(&format!("kubectl patch secret {secret} -p '{{\"stringData\":{{\"{key}\":\"a-new-value\"}}}}'"));
+    screen.paste(&format!("kubectl patch secret {secret} -p '{{\"stringData\":{{\"{key}\":\"a-new-value\"}}}}'"));
     screen.say("\nSend another event:");
-    screen.command(&format!("curl -d '{{\"presence_name\":\"{presence}\"}}' {}/_sim/events", sim.url()));
+    screen.paste(&format!("curl -d '{{\"presence_name\":\"{presence}\"}}' {}/_sim/events", sim.url()));
     screen.say("\nDelete the webhook behind the operator's back, ask it to look, and see it heal:");
-    screen.command(&format!("curl -X DELETE {}/_sim/webhooks", sim.url()));
-    screen.command(&format!("kubectl annotate webhook {name} --overwrite reconcile.fluxcd.io/requestedAt=\"$(date)\""));
+    screen.paste(&format!("curl -X DELETE {}/_sim/webhooks", sim.url()));
+    screen.paste(&format!("kubectl annotate webhook {name} --overwrite reconcile.fluxcd.io/requestedAt=\"$(date)\""));
     screen.say("\nDelete it, and it goes from Orion too:");
-    screen.command(&format!("kubectl delete webhook {name}"));
+    screen.paste(&format!("kubectl delete webhook {name}"));
     screen.heading("Ctrl-C stops everything and leaves nothing behind.");
 }

@@ -84,9 +84,9 @@ impl Failure {
     #[must_use]
     pub fn is_of_the_connection(&self) -> bool {
         match self.class {
-            FailureClass::Unreachable | FailureClass::Tls => true,
             FailureClass::RateLimited => true,
-            FailureClass::Timeout => self.sent == Sent::No,
+            // A connection that breaks after the request was sent may be this one request's fate.
+            FailureClass::Unreachable | FailureClass::Tls | FailureClass::Timeout => self.sent == Sent::No,
             FailureClass::ServerError
             | FailureClass::Protocol
             | FailureClass::Rejected

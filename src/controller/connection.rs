@@ -15,6 +15,8 @@ use crate::plan::{Boot, ConnectionFacts, Others, Snapshot, Trouble, backoff, exp
 
 /// How many absent ids are confirmed by GET before a list counts as complete.
 const CONFIRMED_AT_MOST: usize = 20;
+/// How long a list that is not complete is shared.
+const FLAWED_FOR: Duration = Duration::from_secs(1);
 /// How many other ids are looked at before a webhook that is gone is created anew.
 const OTHERS: usize = 10;
 
@@ -50,7 +52,7 @@ struct State {
     discovered: bool,
     markers_survive: bool,
     unproven: bool,
-    credentials: u64,
+    credentials: Option<u64>,
     last_list: Option<Arc<Snapshot>>,
     last_missing: BTreeSet<String>,
     gone: BTreeMap<String, Boot>,
@@ -188,12 +190,10 @@ impl ConnectionHandle {
             let epoch = self.orion.credentials_epoch().await;
             let is_new = {
                 let mut state = self.state();
-                let is_new = epoch != state.credentials;
-                let is_first = state.credentials == 0;
-                state.credentials = epoch;
+                let is_new = state.credentials.replace(epoch).is_some_and(|known| known != epoch);
                 // Other credentials may lead to another account: nothing is re-created before an id was seen with them.
-                state.unproven |= is_new && !is_first;
-                is_new && !is_first
+                state.unproven |= is_new;
+                is_new
             };
             if is_new {
                 info!(endpoint = %self.orion.endpoint(), "the credentials have changed");
@@ -211,7 +211,10 @@ impl ConnectionHandle {
     /// The call failed.
     pub async fn list(&self, begun_after: Boot, stored: impl Fn() -> BTreeSet<String>) -> Result<Arc<Snapshot>, Failure> {
         let _one_at_a_time = self.listing.lock().await;
-        if let Some(list) = self.state().last_list.clone().filter(|list| list.begun >= begun_after) {
+        let now = self.clock.boot();
+        // One that is not complete is shared only for a moment: whoever needs a complete one asks again.
+        let is_fit = |list: &Arc<Snapshot>| list.begun >= begun_after && (list.is_complete() || list.begun + FLAWED_FOR > now);
+        if let Some(list) = self.state().last_list.clone().filter(is_fit) {
             return Ok(list);
         }
         let wait = begun_after.saturating_sub(self.clock.boot());

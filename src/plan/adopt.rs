@@ -17,21 +17,26 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, adopt: &AdoptS
     by_id(view, connection, &adopt.id, adopt.force.unwrap_or(false), attempt)
 }
 
-/// Takes over an id that a person named in the resolve annotation: that person's word counts for `force` too.
+/// Takes over an id that a person named in the resolve annotation: that person's word counts for `force` too, and for
+/// the webhook's being there where nothing can look.
 pub(super) fn by_decision(view: &View<'_>, connection: &ConnectionFacts, id: &str, attempt: Option<&Attempt>) -> Step {
-    let blind = connection.capabilities.get == Support::Absent && connection.capabilities.list == Support::Absent;
-    if blind && (view.held_by)(id).is_none() {
-        // Nobody can look; the person has.
-        let wake = view.now;
-        let text = "A person named the webhook; bringing it to what is declared";
-        let token = attempt.map(|attempt| attempt.token.clone());
-        let mut settlement = settlement(view, readiness_without_annotation(view, text), Some(wake));
-        settlement.status.webhook_id = Some(id.to_owned());
-        settlement.status.endpoint = Some(connection.endpoint.as_str().to_owned());
-        settlement.synced = Some(None);
-        return settlement.settling(token.as_deref()).step();
+    let capabilities = connection.capabilities;
+    let proves_nothing = matches!(&view.round.remote, Some((read, Err(failure))) if read == id && resolve::is_absent(failure.class));
+    let is_blind = capabilities.list == Support::Absent
+        && (capabilities.get == Support::Absent || capabilities.get == Support::Unknown && proves_nothing);
+    if is_blind && (view.held_by)(id).is_none() {
+        return record_unseen(view, connection, id, attempt);
     }
     by_id(view, connection, id, true, attempt)
+}
+
+fn record_unseen(view: &View<'_>, connection: &ConnectionFacts, id: &str, attempt: Option<&Attempt>) -> Step {
+    let text = "A person named the webhook; bringing it to what is declared";
+    let mut settlement = settlement(view, readiness_without_annotation(view, text), Some(view.now));
+    settlement.status.webhook_id = Some(id.to_owned());
+    settlement.status.endpoint = Some(connection.endpoint.as_str().to_owned());
+    settlement.synced = Some(None);
+    settlement.settling(attempt.map(|attempt| attempt.token.as_str())).step()
 }
 
 fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, force: bool, attempt: Option<&Attempt>) -> Step {
@@ -88,7 +93,10 @@ fn not_there(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     settle::report(
         view,
         Reason::AdoptionFailed,
-        format!("Orion at {} has no webhook {id}. Correct spec.adopt.id, or take spec.adopt out to create a new one", connection.endpoint.host()),
+        format!(
+            "Orion at {} has no webhook {id}. Correct the id, or take spec.adopt out to create a new one",
+            connection.endpoint.host()
+        ),
     )
 }
 

@@ -119,7 +119,8 @@ fn an_object_that_does_not_decode_leaves_the_others_running() {
         let original = crds.get(name).await.unwrap();
         let loosen = json!([
             {"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
-             "value": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+             "value": {"type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                   "properties": {"presenceName": {"type": "string"}, "userId": {"type": "string"}}}},
         ]);
         let loosen: Patch<()> = Patch::Json(serde_json::from_value(loosen).unwrap());
         let mut spec_of_strangers = spec("strange");

@@ -19,7 +19,10 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> S
         (_, _) => return stay(view, view.now + view.interval()).step(),
     };
     if last < first + LOOKS_APART.min(view.settings.create_settle) {
-        return stay(view, first + LOOKS_APART).step();
+        // Due by itself: where the first look was asked for, the next check may be far away.
+        let mut settlement = stay(view, first + LOOKS_APART);
+        settlement.next_check = settlement.wake;
+        return settlement.step();
     }
     if !connection.proven {
         return held(view, id, "none of the connection's webhooks has been seen since its endpoint or credentials changed");

@@ -134,6 +134,7 @@ impl Operator {
     /// The end of its log.
     pub(super) fn last_words(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
-        tail(&String::from_utf8_lossy(&text), LAST_LINES)
+        let last = tail(&String::from_utf8_lossy(&text), LAST_LINES);
+        if last.is_empty() { "(it wrote none)".to_owned() } else { last }
     }
 }

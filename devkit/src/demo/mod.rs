@@ -134,11 +134,7 @@ fn explain(screen: &Screen, stage: &Stage, error: &anyhow::Error) {
 struct Signals([tokio::signal::unix::Signal; 3]);
 
 fn signals() -> Result<Signals> {
-    Ok(Signals([
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::hangup())?,
-    ]))
+    Ok(Signals([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]))
 }
 
 impl Signals {

@@ -358,9 +358,6 @@ impl<'a> Reconcile<'a> {
                 info!(id, "deleted at Orion");
                 self.entry.memory.deleted(id);
             }
-            (CallKind::Delete { id }, Err(failure)) if failure.class == crate::api::FailureClass::NotFound => {
-                self.entry.memory.deleted(id);
-            }
             (CallKind::Post { .. } | CallKind::Update { .. } | CallKind::Unmark { .. }, Ok(id)) => info!(id, "updated at Orion"),
             (_, Err(failure)) => warn!(class = ?failure.class, "{}", failure.message),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::settle;
-use super::sync::stay;
+use super::sync::unsure;
 use super::view::{Boot, ConnectionFacts, View};
 use super::{Step, create, resolve};
 use crate::api::{RESOLVE, Reason, Support};
@@ -16,13 +16,23 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> S
     let (first, last) = match (view.memory.missing.first(), view.memory.missing.last()) {
         (Some(first), Some(last)) => (*first, *last),
         // The answer proves nothing: GET was never seen to work here. No claim is made from it.
-        (_, _) => return stay(view, view.now + view.interval()).step(),
+        (_, _) => return unsure(view, view.now + view.interval()).step(),
     };
-    if last < first + LOOKS_APART.min(view.settings.create_settle) {
-        // Due by itself: where the first look was asked for, the next check may be far away.
-        let mut settlement = stay(view, first + LOOKS_APART);
-        settlement.next_check = settlement.wake;
+    let second = first + LOOKS_APART.min(view.settings.create_settle);
+    if last < second {
+        // Past that time the second look has told nothing: a list that was not complete.
+        let is_late = second <= view.now;
+        let wake = if is_late { view.now + settle::backoff(view.memory.failures, view.jitter) } else { second };
+        let mut settlement = unsure(view, wake);
+        settlement.failed = is_late;
         return settlement.step();
+    }
+    if let Some(attempt) = view.open_attempt() {
+        // An attempt to replace it was begun before, and its result is not known.
+        return resolve::uncertain(view, connection, Some(&attempt));
+    }
+    if resolve::is_to_recreate(view) {
+        return create::attempt(view, connection, true);
     }
     if !connection.proven {
         return held(view, id, "none of the connection's webhooks has been seen since its endpoint or credentials changed");
@@ -35,13 +45,13 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> S
     by_marker(view, connection, last)
 }
 
+/// The second look must not be answered by the list of the first.
+pub(super) fn look_after(view: &View<'_>) -> Option<Boot> {
+    view.memory.missing.first().map(|first| *first + LOOKS_APART.min(view.settings.create_settle))
+}
+
 /// Then: the marker, else a new attempt.
 fn by_marker(view: &View<'_>, connection: &ConnectionFacts, last: Boot) -> Step {
-    let attempt = view.open_attempt();
-    if attempt.is_some() {
-        // An attempt to replace it was begun before, and its result is not known.
-        return resolve::uncertain(view, connection, attempt.as_ref());
-    }
     let Some(owner) = view.owner(connection).filter(|_| connection.capabilities.list != Support::Absent) else {
         return create::attempt(view, connection, false);
     };

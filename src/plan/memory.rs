@@ -89,6 +89,8 @@ pub struct Memory {
     pub failures: u32,
     /// The last result.
     pub verdict: Option<Verdict>,
+    /// The stored id that `missing` and `copies` are about.
+    pub about: Option<String>,
     /// When the stored id was answered with 404, or not shown by complete lists.
     pub missing: Vec<Boot>,
     /// Other ids with our marker, and the beginning of the complete list that first showed each.
@@ -111,6 +113,15 @@ impl Memory {
                 self.failures = 0;
             }
         }
+        if self.about != inputs.webhook_id {
+            self.about.clone_from(&inputs.webhook_id);
+            self.missing.clear();
+            self.copies.clear();
+        }
+        if inputs.webhook_id.is_some() {
+            // What was held has an id now; without it, later, it is not known what happened.
+            self.held = false;
+        }
         match doubtful {
             Some(token) if self.doubt.as_ref().is_none_or(|doubt| doubt.token != token) => {
                 self.doubt = Some(Doubt { token, since: now, lists: Vec::new() });
@@ -124,6 +135,7 @@ impl Memory {
     pub fn attempt_begun(&mut self, token: &str, asked: Boot) {
         self.carrying = Some(Carrying { token: token.to_owned(), confirmed: asked, sent: false });
         self.doubt = None;
+        self.held = false;
     }
 
     /// The Webhook was read afresh, asked for at `asked`, with this open attempt in it.
@@ -190,7 +202,7 @@ impl Memory {
         let ours = owner.map_or(&[][..], |owner| snapshot.ids_of(owner));
         if let Some(stored) = stored {
             let shown = snapshot.get(stored).is_some();
-            if shown {
+            if shown && self.missing.last().is_none_or(|last| *last < snapshot.begun) {
                 self.missing.clear();
             }
             if snapshot.is_complete() {
@@ -219,6 +231,9 @@ impl Memory {
         if settlement.next_check.is_some() {
             self.next_check = settlement.next_check;
         }
+        if let Some(gone) = &settlement.gone {
+            self.deleted(gone);
+        }
         let status = &settlement.status;
         if self.created.as_ref().is_some_and(|created| status.webhook_id.as_ref() == Some(&created.id)) {
             self.created = None;
@@ -244,12 +259,19 @@ impl View<'_> {
             }
             Connection::Missing { .. } | Connection::NotReady { .. } | Connection::NotAllowed { .. } => false,
         };
+        // An id that came and is not recorded yet is a known result.
+        let created = self.memory.created.as_ref().map(|created| created.token.as_str());
+        let unknown = |attempt: Attempt| (created != Some(attempt.token.as_str())).then_some(attempt.token);
         match self.identity() {
-            Identity::Open { attempt } => Some(attempt.token),
+            Identity::Open { attempt } => unknown(attempt),
             Identity::Bare => Some(String::new()),
-            Identity::Free => marker_listed().then(String::new),
+            // Once in doubt, until a whole look has ended it: one list without the marker does not.
+            Identity::Free => {
+                let already = self.memory.doubt.as_ref().is_some_and(|doubt| doubt.token.is_empty());
+                (already || marker_listed()).then(String::new)
+            }
             // A stored id that is gone may be followed by an attempt whose result is not known either.
-            Identity::Stored { .. } => self.open_attempt().map(|attempt| attempt.token),
+            Identity::Stored { .. } => self.open_attempt().and_then(unknown),
             Identity::Carried { .. } => None,
         }
     }

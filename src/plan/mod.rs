@@ -99,6 +99,33 @@ pub enum Step {
 /// The next step for the Webhook in `view`.
 #[must_use]
 pub fn plan(view: &View<'_>) -> Step {
+    let step = decide(view);
+    match written_by(&step).filter(|_| view.settings.dry_run) {
+        Some(what) => settle::dry_run(view, what),
+        None => step,
+    }
+}
+
+/// What a step writes besides the status, for `--dry-run`: there it is only said.
+fn written_by(step: &Step) -> Option<&'static str> {
+    match step {
+        Step::BeginAttempt { .. } | Step::Post { .. } => Some("create"),
+        Step::Hold => Some("take over"),
+        Step::ClearResolve => Some("clear the annotation of"),
+        Step::Update { .. } | Step::Unmark { .. } => Some("update"),
+        Step::Delete { .. } => Some("delete"),
+        Step::Release { .. } => Some("let go of"),
+        Step::Refresh
+        | Step::ReadSecrets
+        | Step::Get { .. }
+        | Step::List { .. }
+        | Step::LookAtOthers
+        | Step::Prepare
+        | Step::Settle(_) => None,
+    }
+}
+
+fn decide(view: &View<'_>) -> Step {
     if view.is_deleting() {
         return remove::plan(view);
     }
@@ -110,6 +137,9 @@ pub fn plan(view: &View<'_>) -> Step {
     }
     if let Some(problem) = view.spec_problem() {
         return settle::report(view, Reason::InvalidSpec, problem);
+    }
+    if view.webhook.spec.is_suspended() && view.round.call.is_none() {
+        return sync::suspended(view);
     }
     let connection = match view.connection {
         Connection::Missing { message } => return settle::retry(view, Reason::ConnectionNotFound, message.clone()),
@@ -127,9 +157,6 @@ pub fn plan(view: &View<'_>) -> Step {
     }
     if let Some(step) = resolve::by_a_person(view, connection) {
         return step;
-    }
-    if view.webhook.spec.is_suspended() {
-        return sync::suspended(view, connection);
     }
     view.identity_plan(connection)
 }

@@ -30,24 +30,20 @@ pub(super) fn plan(view: &View<'_>) -> Step {
     if let Some(step) = after_call(view, connection) {
         return step;
     }
-    match target(view) {
+    match target(view, None) {
         Some(id) => remove(view, connection, &id),
-        None => match view.identity() {
-            Identity::Open { attempt } => unsettled(view, connection, Some(&attempt)),
-            Identity::Bare => unsettled(view, connection, None),
-            Identity::Free if view.doubtful().is_some() => unsettled(view, connection, None),
-            // Begun by this process and never sent, or deleted already.
-            Identity::Carried { .. } | Identity::Free | Identity::Stored { .. } => {
-                remaining(view, connection).unwrap_or(Step::Release { why: "nothing is left at Orion" })
-            }
-        },
+        // Also where an id is stored: an attempt to replace it may have been begun.
+        None if view.doubtful().is_some() => unsettled(view, connection, view.open_attempt().as_ref()),
+        // Begun by this process and never sent, or deleted already.
+        None => remaining(view, connection, None).unwrap_or(Step::Release { why: "nothing is left at Orion" }),
     }
 }
 
-/// The id to delete: the stored one, or one that could not be recorded.
-fn target(view: &View<'_>) -> Option<String> {
-    let created = view.memory.created.as_ref().map(|created| created.id.clone());
-    view.stored_id().map(str::to_owned).or(created).filter(|id| !view.memory.deleted.contains(id))
+/// The id to delete: the stored one, then one that could not be recorded. `gone` is not there any more.
+fn target(view: &View<'_>, gone: Option<&str>) -> Option<String> {
+    let created = view.memory.created.as_ref().map(|created| created.id.as_str());
+    let mut known = view.stored_id().into_iter().chain(created);
+    known.find(|id| gone != Some(*id) && !view.memory.deleted.contains(*id)).map(str::to_owned)
 }
 
 fn remove(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
@@ -99,7 +95,7 @@ fn after_call(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
             Ok(_) | Err(_) => Step::Release { why: "left at Orion (deletionPolicy: Orphan)" },
         },
         CallKind::Delete { id } => match result {
-            Ok(_) => next(view, connection),
+            Ok(_) => next(view, connection, id),
             Err(failure) if failure.class == FailureClass::MethodNotAllowed => unsupported(view, connection, id),
             Err(failure) if failure.class == FailureClass::NotFound => after_not_found(view, connection, id, failure),
             Err(failure) => blocked(view, failure),
@@ -113,37 +109,48 @@ fn after_call(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
 fn after_not_found(view: &View<'_>, connection: &ConnectionFacts, id: &str, failure: &Failure) -> Step {
     let capabilities = connection.capabilities;
     if capabilities.delete == Support::Proven && failure.json {
-        return next(view, connection);
+        return next(view, connection, id);
     }
     match (&view.round.remote, &view.round.list) {
         (None, _) if capabilities.get != Support::Absent => Step::Get { id: id.to_owned() },
         (Some((_, Ok(_))), _) => unsupported(view, connection, id),
         (Some((_, Err(read))), _) if read.class == FailureClass::NotFound && read.json && capabilities.get == Support::Proven => {
-            next(view, connection)
+            next(view, connection, id)
         }
         (Some((_, Err(read))), _) if !resolve::is_absent(read.class) => blocked(view, read),
         (_, None) if capabilities.list != Support::Absent => Step::List { begun_after: view.now },
         (_, Some(Ok(list))) if list.get(id).is_some() => unsupported(view, connection, id),
-        (_, Some(Ok(list))) if list.is_complete() => next(view, connection),
+        (_, Some(Ok(list))) if list.is_complete() => next(view, connection, id),
         (_, Some(Err(read))) if !resolve::is_absent(read.class) => blocked(view, read),
         (_, _) => unsupported(view, connection, id),
     }
 }
 
-/// One webhook is gone: the next with our marker, or the end.
-fn next(view: &View<'_>, connection: &ConnectionFacts) -> Step {
-    match remaining(view, connection) {
+/// One webhook is gone: the next one, or the end.
+fn next(view: &View<'_>, connection: &ConnectionFacts, gone: &str) -> Step {
+    let created = view.memory.created.as_ref().map(|created| created.id.as_str());
+    let by_marker = view.stored_id() != Some(gone) && created != Some(gone);
+    let is_more = target(view, Some(gone)).is_some()
+        || view.doubtful().is_some() && !by_marker
+        || remaining(view, connection, Some(gone)).is_some();
+    if is_more {
         // One change at Orion in a reconcile: the next one has the next.
-        Some(_) => settlement(view, deleting(view), Some(view.now)).step(),
-        None => Step::Release { why: "deleted at Orion" },
+        let mut settlement = settlement(view, deleting(view), Some(view.now));
+        settlement.gone = Some(gone.to_owned());
+        return settlement.step();
     }
+    Step::Release { why: "deleted at Orion" }
 }
 
 /// Further webhooks with our marker in the last complete list.
-fn remaining(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
+fn remaining(view: &View<'_>, connection: &ConnectionFacts, gone: Option<&str>) -> Option<Step> {
     let owner = view.owner(connection)?;
     let list = connection.last_list.as_ref().filter(|list| list.is_complete())?;
-    let left = list.ids_of(&owner).iter().find(|id| !view.memory.deleted.contains(*id) && view.stored_id() != Some(id.as_str()))?;
+    let is_left = |id: &&String| {
+        let is_done = gone == Some(id.as_str()) || view.memory.deleted.contains(*id);
+        !is_done && view.stored_id() != Some(id.as_str()) && (view.held_by)(id).is_none()
+    };
+    let left = list.ids_of(&owner).iter().find(is_left)?;
     (view.webhook.spec.deletion_policy() == DeletionPolicy::Delete && connection.capabilities.delete != Support::Absent)
         .then(|| Step::Delete { id: left.clone() })
 }
@@ -155,17 +162,18 @@ fn unsettled(view: &View<'_>, connection: &ConnectionFacts, attempt: Option<&cra
         Finding::Nothing => Step::Release { why: "the create took no effect" },
         Finding::Alike(ids) => resolve::unresolved(
             view,
-            "Orion lists webhooks that could be the one, and shows no markers to tell",
+            resolve::ALIKE,
             &ids,
         ),
-        Finding::Ours(_, ours) => match ours.iter().find(|id| !view.memory.deleted.contains(*id)) {
-            _ if view.webhook.spec.deletion_policy() == DeletionPolicy::Orphan => {
-                Step::Release { why: "left at Orion (deletionPolicy: Orphan)" }
-            }
-            _ if view.settings.dry_run => settle::dry_run(view, "delete"),
-            Some(id) => Step::Delete { id: id.clone() },
-            // Deleted, and the list still shows them: look again a little later.
-            None => settlement(view, deleting(view), Some(view.now + Duration::from_secs(5))).step(),
+        Finding::Ours(_, ours) => match view.webhook.spec.deletion_policy() {
+            DeletionPolicy::Orphan => Step::Release { why: "left at Orion (deletionPolicy: Orphan)" },
+            DeletionPolicy::Unknown => settle::report(view, Reason::InvalidSpec, super::view::UNKNOWN_POLICY),
+            DeletionPolicy::Delete => match ours.iter().find(|id| !view.memory.deleted.contains(*id) && (view.held_by)(id).is_none()) {
+                Some(id) if connection.capabilities.delete == Support::Absent => unsupported(view, connection, id),
+                Some(id) => Step::Delete { id: id.clone() },
+                // The list was read before they were deleted, or another Webhook has taken them over.
+                None => Step::Release { why: "deleted at Orion" },
+            },
         },
     }
 }

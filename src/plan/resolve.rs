@@ -34,21 +34,35 @@ pub(super) fn decision(text: &str) -> Option<Decision<'_>> {
     }
 }
 
+/// The decision in the annotation, if it fits the state of this Webhook.
+pub(super) fn fitting<'a>(view: &'a View<'_>) -> Option<Decision<'a>> {
+    let decision = decision(view.annotation(RESOLVE)?)?;
+    // A create of unknown result, also one that was begun to replace a stored id.
+    let doubtful = view.doubtful();
+    let fits = match decision {
+        Decision::Abandon => view.is_deleting(),
+        Decision::Adopt(_) | Decision::Retry(_) | Decision::Recreate(_) if view.is_deleting() => false,
+        Decision::Adopt(id) => view.stored_id() == Some(id) || doubtful.is_some(),
+        Decision::Retry(token) => doubtful.is_some_and(|open| token == if open.is_empty() { NO_TOKEN } else { &open }),
+        Decision::Recreate(id) => view.stored_id() == Some(id),
+    };
+    fits.then_some(decision)
+}
+
 /// Acts on a person's decision, if it fits the state of this (living) Webhook.
 pub(super) fn by_a_person(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
-    let decision = decision(view.annotation(RESOLVE)?)?;
-    let open = view.open_attempt();
-    match decision {
+    match fitting(view)? {
         Decision::Adopt(id) if view.stored_id() == Some(id) => Some(Step::ClearResolve),
-        Decision::Adopt(id) if view.stored_id().is_none() && view.has_finalizer() => {
-            Some(adopt::by_decision(view, connection, id, open.as_ref()))
-        }
-        Decision::Retry(token) if view.stored_id().is_none() && token == open.as_ref().map_or(NO_TOKEN, |open| &open.token) => {
-            Some(create::attempt(view, connection, true))
-        }
-        Decision::Recreate(id) if view.stored_id() == Some(id) => Some(create::attempt(view, connection, true)),
-        Decision::Adopt(_) | Decision::Retry(_) | Decision::Recreate(_) | Decision::Abandon => None,
+        Decision::Adopt(id) => Some(adopt::by_decision(view, connection, id, view.open_attempt().as_ref())),
+        Decision::Retry(_) => Some(create::attempt(view, connection, true)),
+        // Acted on where the stored id is found to be gone or on another endpoint, and nowhere else.
+        Decision::Recreate(_) | Decision::Abandon => None,
     }
+}
+
+/// A person wants the stored id, which is gone or out of reach, replaced.
+pub(super) fn is_to_recreate(view: &View<'_>) -> bool {
+    matches!(fitting(view), Some(Decision::Recreate(_)))
 }
 
 /// What is known of a create of unknown result.
@@ -73,7 +87,7 @@ pub(super) fn uncertain(view: &View<'_>, connection: &ConnectionFacts, attempt: 
         }
         (Finding::Alike(_) | Finding::Nothing, Some(adopt)) => adopt::plan(view, connection, adopt, attempt),
         (Finding::Alike(ids), None) => {
-            unresolved(view, "Orion lists webhooks that could be the one, and shows no markers to tell", &ids)
+            unresolved(view, ALIKE, &ids)
         }
         (Finding::Nothing, None) => create::attempt(view, connection, false),
     }
@@ -112,8 +126,11 @@ pub(super) fn find<'a>(view: &View<'a>, connection: &'a ConnectionFacts, attempt
 /// Reads lists until one shows our marker or two show that it is not there.
 fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settled_at: Boot) -> Finding<'a> {
     let apart = LISTS_APART.min(view.settings.create_settle);
-    let earliest = seen.first().map_or(settled_at, |first| *first + apart);
-    let snapshot = match &view.round.list {
+    // A list from before the settle time says nothing, whoever read it and why.
+    let first = seen.iter().filter(|begun| **begun >= settled_at).min();
+    let earliest = first.map_or(settled_at, |first| *first + apart);
+    let is_old = |snapshot: &Snapshot| snapshot.begun < earliest && first != Some(&snapshot.begun);
+    let snapshot = match view.round.list.as_ref().filter(|read| !read.as_ref().is_ok_and(|list| is_old(list))) {
         None if view.now < earliest => return not_before(view, earliest),
         None => return Finding::NotYet(Step::List { begun_after: earliest }),
         Some(Ok(snapshot)) => snapshot,
@@ -127,7 +144,8 @@ fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settle
     };
     if let Some(owner) = view.owner(connection) {
         let ours = snapshot.ids_of(&owner);
-        if !ours.is_empty() {
+        // One of ours is taken from any list, and deleted only by a complete one: no other may be left out.
+        if !ours.is_empty() && (snapshot.is_complete() || !view.is_deleting()) {
             return Finding::Ours(snapshot, ours);
         }
     }
@@ -135,7 +153,7 @@ fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settle
         let message = format!("{UNKNOWN}, and Orion's list is not complete: {flaw}. Reading it again");
         return Finding::NotYet(settle::failed(view, readiness(view, Reason::CreateUncertain, message)).step());
     }
-    let first = seen.first().map_or(snapshot.begun, |first| *first);
+    let first = first.map_or(snapshot.begun, |first| *first);
     if snapshot.begun < first + apart {
         return not_before(view, first + apart);
     }
@@ -155,15 +173,18 @@ fn not_before<'a>(view: &View<'_>, until: Boot) -> Finding<'a> {
 
 /// Our marker is at Orion: the stored id, else the bytewise lowest, is recorded.
 pub(super) fn found(view: &View<'_>, connection: &ConnectionFacts, snapshot: &Snapshot, ours: &[String], token: Option<&str>) -> Step {
-    let id = ours.iter().find(|id| view.stored_id() == Some(id.as_str())).or_else(|| ours.iter().min());
+    let free = || ours.iter().filter(|id| (view.held_by)(id).is_none());
+    let id = free().find(|id| view.stored_id() == Some(id.as_str())).or_else(|| free().min());
     match id.and_then(|id| snapshot.get(id)) {
         Some(remote) => adopt::take_over(view, connection, remote, token),
-        None => settle::retry(view, Reason::CreateUncertain, UNKNOWN),
+        None => adopt::held_by_another(view, ours.first().map_or("", String::as_str)),
     }
 }
 
 /// Stands for the token where a finalizer is all that is left of an attempt.
 const NO_TOKEN: &str = "none";
+
+pub(super) const ALIKE: &str = "Orion lists webhooks that could be the one, and shows no markers to tell";
 
 const UNKNOWN: &str = "It is not known whether Orion created the webhook";
 

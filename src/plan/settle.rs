@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::memory::Verdict;
 use super::view::{Boot, ConnectionFacts, SecretProblem, Trouble, View};
+use super::resolve::{self, Decision};
 use super::{Step, memory};
 use crate::api::{
     AppliedSecret, Failure, REQUESTED_AT, RESOLVE, Readiness, Reason, State, WebhookStatus, conditions, ready_condition,
@@ -37,6 +38,8 @@ pub struct Settlement {
     pub synced: Option<Option<u64>>,
     /// When drift is to be looked for next.
     pub next_check: Option<Boot>,
+    /// This id was deleted, or found to be gone, while the Webhook is going.
+    pub gone: Option<String>,
 }
 
 impl Settlement {
@@ -85,13 +88,16 @@ pub(super) fn settlement(view: &View<'_>, readiness: Readiness, wake: Option<Boo
         failures: view.memory.failures,
         synced: None,
         next_check: None,
+        gone: None,
     }
 }
 
 /// A readiness for this Webhook, which says so where a person's annotation fits nothing.
 pub(super) fn readiness(view: &View<'_>, reason: Reason, message: impl Into<String>) -> Readiness {
     let mut message = message.into();
-    if let Some(value) = view.annotation(RESOLVE) {
+    let is_in_sync = reason == Reason::Synced;
+    let fits = resolve::fitting(view).is_some_and(|decision| !(is_in_sync && matches!(decision, Decision::Recreate(_))));
+    if let Some(value) = view.annotation(RESOLVE).filter(|_| !fits) {
         let value: String = value.chars().filter(|c| c.is_ascii_graphic()).take(300).collect();
         message.push_str(&format!(". The annotation {RESOLVE}: {value} fits nothing here and was left alone"));
     }

@@ -3,7 +3,8 @@
 use super::adopt::is_taken_by_force;
 use super::gone;
 use super::settle::{self, Settlement, failed, readiness, settlement, synced};
-use super::view::{Boot, ConnectionFacts, Identity, View};
+use super::view::{Boot, Connection, ConnectionFacts, Identity, Snapshot, View};
+use super::resolve::{self, Finding};
 use super::{Step, memory};
 use crate::api::{AppliedSecret, Failure, FailureClass, Reason, RemoteWebhook, Support, ready_condition};
 
@@ -18,7 +19,9 @@ pub(super) fn stored(view: &View<'_>, connection: &ConnectionFacts, id: &str) ->
     }
     let versions = versions(view);
     let wanted = memory::digest(&view.webhook.spec, &versions);
-    let is_due = view.is_requested() || view.memory.next_check.is_some_and(|check| check <= view.now);
+    // A first miss is followed up, whatever led to it.
+    let is_missing = !view.memory.missing.is_empty();
+    let is_due = view.is_requested() || is_missing || view.memory.next_check.is_some_and(|check| check <= view.now);
     match view.memory.synced {
         Some(known) if known != wanted => update(view, connection, id),
         Some(_) if !is_due => delete_copy(view, connection, id).unwrap_or_else(|| at_rest(view, connection, id, &versions)),
@@ -85,7 +88,11 @@ fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     {
         return match result {
             Ok(remote) => compare(view, connection, remote),
-            Err(failure) if failure.class == FailureClass::NotFound && failure.json => gone::plan(view, connection, id),
+            Err(failure) if failure.class == FailureClass::NotFound && failure.json => {
+                // Where neither a working GET nor a list was ever seen, a 404 says nothing about the id.
+                let says_nothing = connection.capabilities.get != Support::Proven && connection.capabilities.list == Support::Absent;
+                if says_nothing { blind(view, connection, id) } else { gone::plan(view, connection, id) }
+            }
             Err(failure) if failure.class == FailureClass::MethodNotAllowed => blind(view, connection, id),
             Err(failure) => check_failed(view, failure),
         };
@@ -100,15 +107,16 @@ fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
         },
         Some(Err(failure)) if !super::resolve::is_absent(failure.class) => check_failed(view, failure),
         Some(Err(_)) if by_get => Step::Get { id: id.to_owned() },
-        None if by_get && (view.is_requested() || !by_list) => Step::Get { id: id.to_owned() },
-        None if by_list => Step::List { begun_after: view.now.saturating_sub(view.interval() / 10) },
+        None if by_get && (view.is_requested() || !by_list || !view.memory.missing.is_empty()) => Step::Get { id: id.to_owned() },
+        None if by_list => Step::List { begun_after: gone::look_after(view).unwrap_or(view.now.saturating_sub(view.interval() / 10)) },
         Some(Err(_)) | None => blind(view, connection, id),
     }
 }
 
 /// Orion cannot be looked at: only what was sent is known.
 fn blind(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
-    if is_synced(view) || view.memory.synced.is_some() {
+    let is_pushed = versions_of(view) == versions(view);
+    if is_synced(view) && is_pushed || view.memory.synced.is_some() {
         synced(view, connection, id, &versions(view)).step()
     } else {
         update(view, connection, id)
@@ -152,8 +160,16 @@ fn is_synced(view: &View<'_>) -> bool {
         && view.memory.synced.is_none_or(|known| known == memory::digest(&view.webhook.spec, &versions(view)))
 }
 
+/// Nothing new is known: what was in sync stays so until `wake`, and of anything else no claim is made.
+pub(super) fn unsure(view: &View<'_>, wake: Boot) -> Settlement {
+    if is_synced(view) {
+        return stay(view, wake);
+    }
+    settlement(view, readiness(view, Reason::Progressing, "Orion does not find the webhook; looking again before anything is done"), Some(wake))
+}
+
 /// The conditions stay as they are until `wake`.
-pub(super) fn stay(view: &View<'_>, wake: Boot) -> Settlement {
+fn stay(view: &View<'_>, wake: Boot) -> Settlement {
     let status = view.status();
     let ready = ready_condition(&status.conditions);
     let reason = ready.and_then(|ready| ready.reason.parse().ok()).unwrap_or(Reason::Progressing);
@@ -222,9 +238,11 @@ fn delete_copy(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Optio
     if connection.trouble.is_some() || connection.capabilities.delete == Support::Absent || view.settings.dry_run {
         return None;
     }
+    let owner = view.owner(connection)?;
+    let is_ours = |list: &Snapshot| list.ids_of(&owner).contains(copy) && (view.held_by)(copy).is_none();
     let shown_again = connection.last_list.as_ref().filter(|list| list.begun >= *first + settle_time);
     match (shown_again, &view.round.list) {
-        (Some(list), _) if list.is_complete() && list.get(id).is_some() && list.get(copy).is_some() => {
+        (Some(list), _) if list.is_complete() && list.get(id).is_some() && is_ours(list) => {
             Some(Step::Delete { id: copy.clone() })
         }
         (None, None) => Some(Step::List { begun_after: *first + settle_time }),
@@ -253,6 +271,18 @@ fn moved(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
         Some((_, Err(failure))) if settle::is_passing(failure) => return settle::failure(view, failure).step(),
         Some(_) | None => {}
     }
+    if let Some(attempt) = view.open_attempt() {
+        // An attempt to replace it was begun before. Only if that is known to have made nothing, a person may begin another.
+        match resolve::find(view, connection, Some(&attempt)) {
+            Finding::NotYet(step) => return step,
+            Finding::Ours(snapshot, ours) => return resolve::found(view, connection, snapshot, ours, Some(&attempt.token)),
+            Finding::Alike(ids) => return resolve::unresolved(view, resolve::ALIKE, &ids),
+            Finding::Nothing => {}
+        }
+    }
+    if resolve::is_to_recreate(view) {
+        return super::create::attempt(view, connection, true);
+    }
     let namespace = view.webhook.metadata.namespace.as_deref().unwrap_or("default");
     let name = view.webhook.metadata.name.as_deref().unwrap_or_default();
     settle::report(
@@ -269,13 +299,13 @@ fn moved(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
 }
 
 /// `spec.suspend`: nothing is changed at Orion. Ready stays True only if the rest of the spec is what was last synced.
-pub(super) fn suspended(view: &View<'_>, connection: &ConnectionFacts) -> Step {
+pub(super) fn suspended(view: &View<'_>) -> Step {
     let applied = view.status().applied_secrets;
     let wanted = memory::digest(&view.webhook.spec, &applied);
     let is_synced = match (view.identity(), view.memory.synced) {
         (Identity::Stored { .. }, Some(known)) => known == wanted && was_ready(view),
         (Identity::Stored { .. }, None) if view.status().observed_generation == Some(view.generation()) => was_ready(view),
-        (Identity::Stored { id }, None) if was_ready(view) => match seen(view, connection, id) {
+        (Identity::Stored { id }, None) if was_ready(view) => match seen(view, id) {
             Seen::Not(step) => return step,
             Seen::Same(same) => same,
         },
@@ -300,7 +330,8 @@ enum Seen {
 }
 
 /// After a restart, memory does not say what was last synced: Orion does, as far as it can be read.
-fn seen(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Seen {
+fn seen(view: &View<'_>, id: &str) -> Seen {
+    let Connection::Usable(connection) = view.connection else { return Seen::Same(false) };
     match (&view.round.remote, &view.round.secrets) {
         (None, _) if connection.trouble.is_none() && connection.capabilities.get != Support::Absent => {
             Seen::Not(Step::Get { id: id.to_owned() })

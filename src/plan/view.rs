@@ -327,7 +327,7 @@ impl View<'_> {
     pub(super) fn unrecorded_id(&self) -> Option<(String, String)> {
         let created = self.memory.created.as_ref()?;
         let open = self.open_attempt()?;
-        (open.token == created.token && self.stored_id() != Some(&created.id)).then(|| (open.token, created.id.clone()))
+        (open.token == created.token).then(|| (open.token, created.id.clone()))
     }
 
     /// What the decision depends on besides time: while it stays the same, a verdict stands until its time.
@@ -373,7 +373,7 @@ impl View<'_> {
     /// The time between drift checks.
     pub(super) fn interval(&self) -> Duration {
         let declared = self.webhook.spec.interval.as_deref().and_then(|text| parse_duration(text).ok());
-        declared.unwrap_or(self.settings.interval).max(self.settings.min_interval)
+        declared.unwrap_or(self.settings.interval).max(self.settings.min_interval).min(LONGEST)
     }
 
     /// `--create-settle`, never less than the connection's time-out and 3 s.
@@ -405,6 +405,9 @@ impl View<'_> {
         spec.interval.as_deref().and_then(|text| parse_duration(text).err()).map(|why| format!("spec.interval: {why}"))
     }
 }
+
+/// Times are added up: one that is absurdly long must not overflow.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 pub(super) const UNKNOWN_POLICY: &str = "spec.deletionPolicy: this version knows Delete and Orphan";
 

@@ -25,7 +25,6 @@ pub fn bind_address(text: &str) -> Result<Option<SocketAddr>, String> {
 }
 
 /// `/healthz`: the process lives. `/readyz`: its caches are filled. Orion has no part in either.
-#[must_use]
 pub fn probes(ready: watch::Receiver<bool>) -> Router {
     Router::new().route("/healthz", get(async || "ok\n")).route(
         "/readyz",
@@ -40,7 +39,6 @@ pub fn probes(ready: watch::Receiver<bool>) -> Router {
 }
 
 /// `/metrics`.
-#[must_use]
 pub fn metrics(metrics: Arc<Metrics>) -> Router {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Router::new().route("/metrics", get(async move || ([(header::CONTENT_TYPE, content_type)], metrics.page())))

@@ -1,15 +1,19 @@
 //! `kubectl` against the control plane.
 
+use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::io::AsyncWriteExt;
 
 use super::ControlPlane;
 
 /// How long one `kubectl` may take.
 const KUBECTL_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long the apiserver may take to serve a new custom resource. A second or two.
+const SERVED_WITHIN: Duration = Duration::from_secs(30);
 
 impl ControlPlane {
     /// A `kubectl` for the administrator, to which arguments can be added. The user's own kubeconfig and cache are
@@ -41,6 +45,25 @@ impl ControlPlane {
         self.kubectl_with_input(&["apply", "-f", "-"], yaml)
             .await
             .map(|_| ())
+    }
+
+    /// Installs the custom resource definitions in a directory, and waits until their objects are served.
+    ///
+    /// # Errors
+    /// As for [`Self::kubectl_ok`], or if they are not served in time.
+    pub async fn install_crds(&self, dir: &Path) -> Result<()> {
+        self.kubectl_ok(&["apply", "-f", &dir.to_string_lossy()]).await?;
+        self.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).await?;
+        // Established comes a moment before the first request is served.
+        let deadline = Instant::now() + SERVED_WITHIN;
+        let all = self.kubectl_ok(&["get", "crd", "-o", "jsonpath={.items[*].metadata.name}"]).await?;
+        for resource in all.split_whitespace() {
+            while let Err(error) = self.kubectl_ok(&["get", resource]).await {
+                ensure!(Instant::now() < deadline, "{resource} is not served: {error:#}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        Ok(())
     }
 
     async fn kubectl_with_input(&self, args: &[&str], input: &str) -> Result<String> {

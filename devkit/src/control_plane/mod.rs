@@ -28,7 +28,11 @@ pub use audit::AuditEvent;
 pub use binaries::{Binaries, KUBERNETES_VERSION};
 pub use kubeconfig::install_crypto_provider;
 
-use guardian::Guardian;
+pub(crate) use go_build::tail;
+pub(crate) use guardian::Guardian;
+pub(crate) use pki::write_private;
+pub(crate) use processes::free_port;
+
 use kubeconfig::Credentials;
 use pki::Pki;
 use processes::Daemon;

@@ -1,0 +1,26 @@
+# What a person runs here. `make` alone prints this list.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint generate
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# One profile and one set of packages, so that demo and tests share the build.
+BUILD := $(CARGO) build -p orion-operator -p devkit -p receiver --bins
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+demo: ## A Webhook from kubectl to a delivered event, on this machine: nothing needed but Rust and Go
+	@$(BUILD)
+	@exec "$(TARGET)/debug/demo" --operator "$(TARGET)/debug/orion-operator"
+
+test: ## Every test that can run here, those on a real kube-apiserver too; last line: N passed, N failed
+	@hack/test
+
+lint: ## Formatting, clippy, generated files, paths of one machine
+	@hack/lint
+
+generate: ## Write the generated files: crds/
+	@$(CARGO) run --quiet --bin orion-operator -- crds --output-dir crds

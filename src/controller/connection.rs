@@ -16,6 +16,8 @@ use crate::plan::{Boot, ConnectionFacts, Others, Snapshot, Trouble, backoff, exp
 
 /// How many absent ids are confirmed by GET before a list counts as complete.
 const CONFIRMED_AT_MOST: usize = 20;
+/// Until the capabilities are asked for again after that failed; meanwhile they are learned from other answers.
+const DISCOVERY_AGAIN: Duration = Duration::from_secs(30);
 /// How long a list that is not complete is shared.
 const FLAWED_FOR: Duration = Duration::from_secs(1);
 /// How many other ids are looked at before a webhook that is gone is created anew.
@@ -53,6 +55,7 @@ struct State {
     /// Troubles in a row, each of which makes the next wait longer; a call that succeeds ends the row.
     row: u32,
     discovered: bool,
+    next_discovery: Boot,
     markers_survive: bool,
     unproven: bool,
     credentials: Option<u64>,
@@ -123,7 +126,7 @@ impl ConnectionHandle {
         // While trouble is known, nobody has to meet it again to find out.
         let is_settled = || {
             let state = self.state();
-            state.discovered || state.trouble.is_some()
+            state.discovered || state.trouble.is_some() || state.next_discovery > self.clock.boot()
         };
         if is_settled() {
             return;
@@ -137,7 +140,10 @@ impl ConnectionHandle {
                 self.state().discovered = true;
                 info!(endpoint = %self.orion.endpoint(), capabilities = ?self.orion.capabilities(), "connected to Orion");
             }
-            Err(failure) => self.note::<()>(&Err(failure)),
+            Err(failure) => {
+                self.state().next_discovery = self.clock.boot() + DISCOVERY_AGAIN;
+                self.note::<()>(&Err(failure));
+            }
         }
     }
 

@@ -145,31 +145,29 @@ impl Context {
         (Some(Arc::clone(handle)), Connection::Usable(Box::new(handle.facts())))
     }
 
-    fn living(&self) -> impl Iterator<Item = Webhook> + '_ {
-        self.webhooks.iter().flat_map(|store| store.state()).filter_map(|guarded| guarded.0.as_ref().ok().cloned())
+    /// What `pick` gives for the Webhooks in the caches.
+    fn pick<T>(&self, mut pick: impl FnMut(&Webhook) -> Option<T>) -> impl Iterator<Item = T> {
+        self.webhooks.iter().flat_map(|store| store.state()).filter_map(move |guarded| guarded.0.as_ref().ok().and_then(&mut pick))
     }
 
-    /// Ids that Webhooks have stored for an endpoint.
+    /// Ids that Webhooks have stored for an endpoint. One that is going may be gone at Orion already, and rightly.
     pub(super) fn stored_ids(&self, endpoint: &str) -> BTreeSet<String> {
-        self.living()
-            // One that is going may be gone at Orion already, and rightly.
-            .filter(|webhook| webhook.metadata.deletion_timestamp.is_none())
-            .filter_map(|webhook| webhook.status)
-            .filter(|status| status.endpoint.as_deref() == Some(endpoint))
-            .filter_map(|status| status.webhook_id)
-            .collect()
+        self.pick(|webhook| {
+            let status = webhook.status.as_ref().filter(|_| webhook.metadata.deletion_timestamp.is_none())?;
+            status.webhook_id.clone().filter(|_| status.endpoint.as_deref() == Some(endpoint))
+        })
+        .collect()
     }
 
     /// The other Webhook that holds an id of an endpoint.
     pub(super) fn holder(&self, endpoint: &str, id: &str, but: &ObjectRef<Webhook>) -> Option<String> {
-        self.living()
-            .filter(|webhook| ObjectRef::from_obj(webhook) != *but)
-            .find(|webhook| {
-                webhook.status.as_ref().is_some_and(|status| {
-                    status.webhook_id.as_deref() == Some(id) && status.endpoint.as_deref() == Some(endpoint)
-                })
-            })
-            .map(|webhook| format!("{}/{}", webhook.namespace().unwrap_or_default(), webhook.name_any()))
+        let holds = |webhook: &Webhook| {
+            let status = webhook.status.as_ref()?;
+            let is_held = status.webhook_id.as_deref() == Some(id) && status.endpoint.as_deref() == Some(endpoint);
+            let is_another = is_held && ObjectRef::from_obj(webhook) != *but;
+            is_another.then(|| format!("{}/{}", webhook.namespace().unwrap_or_default(), webhook.name_any()))
+        };
+        self.pick(holds).next()
     }
 
     /// resourceVersions of the Secrets that a spec refers to, as the cache has them.

@@ -12,6 +12,10 @@ use crate::api::{AppliedSecret, Failure, FailureClass, Reason, RemoteWebhook, Su
 /// The id `id` is stored.
 pub(super) fn stored(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     let status = view.status();
+    if !view.has_finalizer() {
+        // Taken off by hand, or lost in a restore: without it a deletion would leave the webhook behind.
+        return Step::Hold;
+    }
     if status.endpoint.as_deref().is_some_and(|endpoint| endpoint != connection.endpoint.as_str()) {
         return moved(view, connection, id);
     }

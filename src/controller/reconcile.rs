@@ -400,8 +400,7 @@ impl<'a> Reconcile<'a> {
             }
             self.wrote(updated);
         }
-        let inputs = self.with_view(&self.entry.memory, |view| view.inputs());
-        self.entry.memory.settled(&settlement, inputs);
+        self.entry.memory.settled(&settlement);
         Ok(settlement.wake.map_or_else(Action::await_change, |wake| {
             Action::requeue(wake.saturating_sub(self.context.clock.boot()))
         }))

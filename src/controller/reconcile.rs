@@ -1,6 +1,5 @@
 //! One reconcile: gather, plan, carry out, until the plan settles. At most one change at Orion.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use super::patch::{self, ApiError};
 use super::{events, gather, undecodable};
 use crate::api::{Attempt, CREATE_ATTEMPT, Failure, InstanceId, Webhook, ready_condition};
 use crate::plan::{
-    Call, CallKind, Connection, Guard, Inputs, Round, SecretValues, Settlement, Step, View, attempt_text, backoff, desired,
+    Call, CallKind, Connection, Guard, Round, SecretValues, Settlement, Step, View, attempt_text, backoff, desired,
     is_confirmed, plan, progressing,
 };
 
@@ -93,10 +92,6 @@ struct Reconcile<'a> {
     jitter: f64,
     token: String,
     patience: Option<Instant>,
-    /// What the last plan was made from. A verdict stands on this, not on what the object has become since.
-    inputs: Option<Inputs>,
-    /// The Secrets' versions in the cache before their values were read.
-    read_versions: Option<BTreeMap<String, Option<String>>>,
     released: bool,
 }
 
@@ -122,8 +117,6 @@ impl<'a> Reconcile<'a> {
             jitter: rand::random(),
             token: Alphanumeric.sample_string(&mut rand::rng(), 20).to_ascii_lowercase(),
             patience: Some(Instant::now() + PATIENCE),
-            inputs: None,
-            read_versions: None,
             released: false,
         }
     }
@@ -177,7 +170,6 @@ impl<'a> Reconcile<'a> {
         memory.observe(&inputs, doubtful, now);
         let step = self.with_view(&memory, plan);
         self.entry.memory = memory;
-        self.inputs = Some(inputs);
         step
     }
 
@@ -210,7 +202,7 @@ impl<'a> Reconcile<'a> {
             Step::Refresh => self.refresh().await?,
             Step::ReadSecrets => {
                 let namespace = self.webhook.namespace().unwrap_or_default();
-                self.read_versions = Some(context.secret_versions(&namespace, &self.webhook.spec));
+                self.round.secret_versions = Some(context.secret_versions(&namespace, &self.webhook.spec));
                 self.round.secrets = Some(gather::header_values(context, &self.webhook).await?);
             }
             Step::Get { id } => self.get(id).await,
@@ -404,17 +396,7 @@ impl<'a> Reconcile<'a> {
             }
             self.wrote(updated);
         }
-        if let Some(mut inputs) = self.inputs.take() {
-            // Only what was written itself is taken from the result: whatever else has changed meanwhile is news.
-            let status = &settlement.status;
-            inputs.webhook_id.clone_from(&status.webhook_id);
-            inputs.endpoint.clone_from(&status.endpoint);
-            inputs.settled.clone_from(&status.settled_attempt);
-            if let Some(versions) = self.read_versions.take() {
-                inputs.secrets = versions;
-            }
-            self.entry.memory.settled(&settlement, inputs);
-        }
+        self.entry.memory.settled(&settlement);
         Ok(settlement.wake.map_or_else(Action::await_change, |wake| {
             Action::requeue(wake.saturating_sub(self.context.clock.boot()))
         }))

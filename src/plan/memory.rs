@@ -237,7 +237,7 @@ impl Memory {
     }
 
     /// A settlement was carried out: its status is written, or was there already.
-    pub fn settled(&mut self, settlement: &Settlement, inputs: Inputs) {
+    pub fn settled(&mut self, settlement: &Settlement) {
         self.failures = if settlement.failed { self.failures.saturating_add(1) } else { settlement.failures };
         if let Some(synced) = settlement.synced {
             self.synced = synced;
@@ -256,8 +256,14 @@ impl Memory {
         if self.carrying.as_ref().is_some_and(|carrying| status.settled_attempt.as_ref() == Some(&carrying.token)) {
             self.carrying = None;
         }
-        self.verdict =
-            Some(Verdict { inputs, readiness: settlement.readiness.clone(), wake: settlement.wake });
+        // Not what the write returned: that may hold a newer spec or a deletion, which nobody has looked at yet.
+        let inputs = Inputs {
+            webhook_id: status.webhook_id.clone(),
+            endpoint: status.endpoint.clone(),
+            settled: status.settled_attempt.clone(),
+            ..settlement.inputs.clone()
+        };
+        self.verdict = Some(Verdict { inputs, readiness: settlement.readiness.clone(), wake: settlement.wake });
     }
 }
 

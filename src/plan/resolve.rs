@@ -128,7 +128,7 @@ fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settle
     // A list from before the settle time says nothing, whoever read it and why.
     let first = seen.iter().filter(|begun| **begun >= settled_at).min();
     let earliest = first.map_or(settled_at, |first| *first + apart);
-    let is_old = |snapshot: &Snapshot| snapshot.begun < earliest && first != Some(&snapshot.begun);
+    let is_old = |snapshot: &Snapshot| snapshot.begun < earliest;
     let snapshot = match view.round.list.as_ref().filter(|read| !read.as_ref().is_ok_and(|list| is_old(list))) {
         None if view.now < earliest => return not_before(view, earliest),
         None => return Finding::NotYet(Step::List { begun_after: earliest }),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::memory::Verdict;
+use super::memory::{Inputs, Verdict};
 use super::view::{Boot, ConnectionFacts, SecretProblem, Trouble, View};
 use super::resolve::{self, Decision};
 use super::{Step, memory};
@@ -28,6 +28,8 @@ pub struct Settlement {
     pub guard: Guard,
     /// What its conditions say.
     pub readiness: Readiness,
+    /// What it was decided from.
+    pub inputs: Inputs,
     /// When to look again; `None`: when something changes.
     pub wake: Option<Boot>,
     /// This was a failure: the next back-off is longer.
@@ -83,6 +85,7 @@ pub(super) fn settlement(view: &View<'_>, readiness: Readiness, wake: Option<Boo
         status,
         guard: Guard::ResourceVersion,
         readiness,
+        inputs: view.inputs(),
         wake,
         failed: false,
         failures: view.memory.failures,

@@ -167,6 +167,8 @@ pub enum CallKind {
 /// What this reconcile has read and done so far. A change at Orion clears what was read from it before.
 #[derive(Clone, Debug, Default)]
 pub struct Round {
+    /// resourceVersions in the Secret cache before `ReadSecrets` read the values: a later one is news.
+    pub secret_versions: Option<BTreeMap<String, Option<String>>>,
     /// Read by `ReadSecrets`.
     pub secrets: Option<Result<SecretValues, SecretProblem>>,
     /// Read by `Get`, with the id that was asked for.
@@ -291,7 +293,7 @@ impl View<'_> {
             webhook_id: status.webhook_id,
             endpoint: status.endpoint,
             settled: status.settled_attempt,
-            secrets: self.secret_versions.clone(),
+            secrets: self.round.secret_versions.as_ref().unwrap_or(self.secret_versions).clone(),
             connection: match self.connection {
                 Connection::Missing { .. } => None,
                 Connection::NotReady { .. } => None,

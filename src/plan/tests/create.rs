@@ -92,23 +92,38 @@ fn a_refusal_is_known_and_anything_else_is_uncertain() {
         script.world.faults.push_back(Fault::refused(failure.clone()));
         assert_eq!(script.steps(), format!("ReadSecrets Prepare BeginAttempt Post t0 {reason}"), "{text}");
         let status = script.world.status();
-        assert_eq!(status.settled_attempt.is_some(), settled, "{text}");
-        assert_eq!(status.webhook_id, None);
+        let state = failure.reason().state();
+        let stalled = settled && state == crate::api::State::Stalled;
+        // What will be tried again by itself is tried under the same attempt: no write for it.
+        assert_eq!((status.settled_attempt.is_some(), status.webhook_id), (stalled, None), "{text}");
         assert_eq!(script.world.writes, 2);
         // What stalls waits for a change; what may pass is tried again; what is uncertain waits out the settle time.
         let posts = |script: &Script| script.world.posts.len();
         script.live(50);
-        let state = failure.reason().state();
         let retries = settled && state == crate::api::State::Retrying;
         assert_eq!(posts(&script) > 1, retries, "{text}");
         script.live(600);
-        let stalled = settled && state == crate::api::State::Stalled;
         assert_eq!(script.world.reason() == "Synced", !stalled, "{text}");
         script.world.annotate(crate::api::REQUESTED_AT, "now");
         script.live(100);
         assert_eq!(script.world.reason(), "Synced", "{text}");
         assert_eq!(script.world.marked().len(), 1);
     }
+}
+
+#[test]
+fn a_passing_refusal_is_tried_again_under_the_same_attempt_after_a_fresh_read() {
+    let mut script = Script::new();
+    script.world.faults.push_back(Fault::refused(answer(429)));
+    assert_eq!(script.steps(), "ReadSecrets Prepare BeginAttempt Post t0 RateLimited");
+    assert_eq!(script.steps(), "RateLimited");
+    script.pass(3);
+    assert_eq!(script.steps(), "ReadSecrets Prepare Refresh Post t0 Synced");
+    assert_eq!(script.world.writes, 3);
+    // What came into the spec meanwhile counts.
+    let adopt = crate::api::AdoptSpec { id: "wh_9".into(), force: None };
+    let case = Case::new().carrying("t", START).spec(|spec| spec.adopt = Some(adopt));
+    assert_eq!(case.short(), "Get wh_9");
 }
 
 #[test]
@@ -121,7 +136,7 @@ fn after_401_the_credentials_are_read_again_once() {
     script.world.faults.extend([Fault::refused(answer(401)), Fault::refused(answer(401))]);
     assert!(script.steps().ends_with("Refresh Prepare Post t0 Unauthorized"));
     assert_eq!(script.steps(), "Unauthorized", "it waits");
-    script.world.facts.revision += 1;
+    script.world.facts.credentials += 1;
     assert!(script.steps().ends_with("Synced"), "other credentials");
 }
 

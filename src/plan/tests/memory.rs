@@ -138,7 +138,7 @@ fn what_a_list_shows() {
     }
     memory.listed(&flawed(at(14), &[]), Some(&me), Some("wh_1"), Support::Absent);
     assert!(memory.missing.is_empty());
-    memory.doubt = Some(Doubt { token: "t".into(), since: START, lists: Vec::new() });
+    memory.doubt = Some(Doubt { token: "t".into(), since: START, cause: None, lists: Vec::new() });
     for (snapshot, expected) in [
         (list(at(20), &[]), 1),
         (list(at(20), &[]), 1),

@@ -80,7 +80,8 @@ fn facts() -> ConnectionFacts {
         trouble: None,
         markers_survive: false,
         proven: true,
-        revision: 0,
+        credentials: 0,
+        recoveries: 0,
         last_list: None,
     }
 }

@@ -96,7 +96,11 @@ impl Process {
     fn carry_out(&mut self, world: &mut World, running: &mut Running, step: Step) -> Option<Rest> {
         match step {
             Step::Refresh => self.refresh(world, running)?,
-            Step::ReadSecrets => running.round.secrets = Some(read_secrets(world, &running.webhook)),
+            Step::ReadSecrets => {
+                let cached = self.view(world, running, |view| view.secret_versions.clone());
+                running.round.secret_versions = Some(cached);
+                running.round.secrets = Some(read_secrets(world, &running.webhook));
+            }
             Step::Get { id } => self.get(world, running, id),
             Step::List { begun_after } => self.list(world, running, begun_after),
             Step::LookAtOthers => running.round.others = Some(world.others),
@@ -166,7 +170,11 @@ impl Process {
     }
 
     fn refresh(&mut self, world: &World, running: &mut Running) -> Option<()> {
-        running.webhook = world.object.clone()?;
+        let webhook = world.object.clone()?;
+        if webhook.metadata.generation != running.webhook.metadata.generation {
+            running.round.secrets = None;
+        }
+        running.webhook = webhook;
         let open = running.webhook.annotations().get(CREATE_ATTEMPT).map(|text| Attempt::parse(text).token);
         self.memory.refreshed(open.as_deref(), world.now);
         running.fresh = true;
@@ -213,7 +221,7 @@ impl Process {
         self.memory.posting();
         let result = world.create(&running.webhook, &values, &token);
         self.memory.posted(&result, &running.webhook.spec, &values, world.now);
-        called(running, CallKind::Post { token }, result);
+        self.called(world.now, running, CallKind::Post { token }, result);
     }
 
     fn change(&mut self, world: &mut World, running: &mut Running, kind: CallKind) {
@@ -226,8 +234,19 @@ impl Process {
             && result.is_ok()
         {
             self.memory.deleted(id);
+            world.facts.last_list = world.facts.last_list.take().map(|list| Arc::new(list.without(id)));
         }
-        called(running, kind, result);
+        self.called(world.now, running, kind, result);
+    }
+
+    fn called(&mut self, now: Boot, running: &mut Running, kind: CallKind, result: Result<String, Failure>) {
+        // A POST that is known to be refused changed nothing, and may be sent again after a fresh login.
+        let refused = matches!((&kind, &result), (CallKind::Post { .. }, Err(failure)) if failure.is_known_refusal());
+        self.memory.changed(now);
+        running.changed += usize::from(!refused);
+        running.round.remote = None;
+        running.round.list = None;
+        running.round.call = Some(Call { kind, result });
     }
 
     fn settle(&mut self, world: &mut World, running: &mut Running, settlement: &Settlement) -> Rest {
@@ -265,15 +284,6 @@ impl Process {
         self.memory.settled(settlement);
         Rest::Until(settlement.wake)
     }
-}
-
-fn called(running: &mut Running, kind: CallKind, result: Result<String, Failure>) {
-    // A POST that is known to be refused changed nothing, and may be sent again after a fresh login.
-    let refused = matches!((&kind, &result), (CallKind::Post { .. }, Err(failure)) if failure.is_known_refusal());
-    running.changed += usize::from(!refused);
-    running.round.remote = None;
-    running.round.list = None;
-    running.round.call = Some(Call { kind, result });
 }
 
 fn hold(object: &mut Webhook) {

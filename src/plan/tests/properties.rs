@@ -177,7 +177,7 @@ fn heal(script: &mut Script) {
     world.no_connection = None;
     world.secret.get_or_insert_with(|| "9".into());
     world.pass(secs(60));
-    world.facts.revision += 1;
+    world.facts.credentials += 1;
     script.live(3000);
 }
 

@@ -101,7 +101,7 @@ fn what_a_failed_delete_leads_to() {
         (no_get(unproven(answer(404))), "List"),
         (no_get(unproven(answer(404))).listed(Ok(list(START, &[ours("wh_1")]))), "DeleteUnsupported"),
         (no_get(unproven(answer(404))).listed(Ok(list(START, &[]))), "Release"),
-        (no_get(unproven(answer(404))).listed(Ok(flawed(START, &[]))), "DeleteUnsupported"),
+        (no_get(unproven(answer(404))).listed(Ok(flawed(START, &[]))), "Deleting"),
         (no_get(unproven(answer(404))).listed(Err(answer(403))), "Forbidden"),
         (no_get(unproven(answer(404))).capabilities(|can| can.list = Support::Absent), "DeleteUnsupported"),
         (delete_failed(answer(405)), "DeleteUnsupported"),

@@ -93,6 +93,7 @@ fn looked(second: Arc<Snapshot>) -> Case {
 fn what_the_lists_say_decides() {
     let second = START + secs(67);
     let survive = |case: Case| case.facts(|facts| facts.markers_survive = true);
+    let unseen = |case: Case| case.capabilities(|can| can.list = Support::Unknown);
     for (case, expected) in [
         (settled_case(), "List"),
         (settled_case().listed(Ok(list(START + secs(61), &[]))), "CreateUncertain"),
@@ -105,8 +106,9 @@ fn what_the_lists_say_decides() {
         (settled_case().listed(Err(answer(500))), "CreateUncertain"),
         (settled_case().listed(Err(answer(401))), "CreateUncertain"),
         (settled_case().listed(Err(answer(403))), "CreateUnresolved"),
-        (settled_case().listed(Err(answer(404))), "CreateUnresolved"),
-        (settled_case().listed(Err(answer(405))), "CreateUnresolved"),
+        (settled_case().listed(Err(answer(404))), "CreateUncertain"),
+        (unseen(settled_case()).listed(Err(answer(404))), "CreateUnresolved"),
+        (unseen(settled_case()).listed(Err(answer(405))), "CreateUnresolved"),
         (settled_case().capabilities(|can| can.list = Support::Absent), "CreateUnresolved"),
         (looked(list(second, &[])), "BeginAttempt"),
         (looked(flawed(second, &[])), "CreateUncertain"),

@@ -90,10 +90,11 @@ fn a_standing_verdict_is_kept_until_its_time_or_a_change() {
         (waiting().with(|case| case.webhook.metadata.generation = Some(2)), "ReadSecrets"),
         (waiting().annotate(REQUESTED_AT, "now"), "ReadSecrets"),
         (waiting().annotate(RESOLVE, "nonsense"), "ReadSecrets"),
-        (waiting().facts(|facts| facts.revision = 1), "ReadSecrets"),
+        (waiting().facts(|facts| facts.credentials = 1), "ReadSecrets"),
+        (waiting().facts(|facts| facts.recoveries = 1), "ReadSecrets"),
         (waiting().secret("7"), "ReadSecrets"),
         (waiting().held(), "CreateUncertain"),
-        (waiting().status(|status| status.webhook_id = Some("wh_1".into())), "List"),
+        (waiting().status(|status| status.webhook_id = Some("wh_1".into())), "Hold"),
         (waiting().held().deleting().with(|case| case.memory.held = true), "Release"),
     ] {
         assert_eq!(case.short(), expected);

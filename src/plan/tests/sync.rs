@@ -82,8 +82,10 @@ fn what_a_look_at_orion_leads_to() {
     let due = || Case::stored("wh_1").read();
     let not_ready = |case: Case| case.status(|status| status.conditions.clear());
     let unknown = |case: Case| case.capabilities(|can| can.get = Support::Unknown);
+    let no_list = |case: Case| case.capabilities(|can| can.list = Support::Absent);
     for (case, expected) in [
         (due(), "List"),
+        (due().with(|case| case.webhook.metadata.finalizers = None), "Hold"),
         (due().annotate(REQUESTED_AT, "now"), "Get wh_1"),
         (due().capabilities(|can| can.list = Support::Absent), "Get wh_1"),
         (due().capabilities(|can| *can = BLIND), "Synced"),
@@ -105,9 +107,13 @@ fn what_a_look_at_orion_leads_to() {
         (not_ready(due()).got("wh_1", Err(answer(401))), "Unauthorized"),
         (due().got("wh_1", Err(Failure { json: false, ..answer(404) })), "Synced"),
         (not_ready(due()).got("wh_1", Err(Failure { json: false, ..answer(404) })), "EndpointNotFound"),
-        // A 404 that proves nothing leads to no claim and no change.
-        (unknown(due()).got("wh_1", Err(answer(404))), "Synced"),
-        (unknown(not_ready(due())).got("wh_1", Err(answer(404))), "Progressing"),
+        // A 404 that proves nothing: the list has to say it, and without one nothing is claimed or changed.
+        (unknown(due()).got("wh_1", Err(answer(404))), "List"),
+        (unknown(due()).got("wh_1", Err(answer(404))).listed(Ok(list(START, &[differing()]))), "Update wh_1"),
+        (unknown(due()).got("wh_1", Err(answer(404))).listed(Ok(list(START, &[]))), "Synced"),
+        (unknown(due()).got("wh_1", Err(answer(404))).listed(Err(answer(503))), "Synced"),
+        (unknown(not_ready(due())).got("wh_1", Err(answer(404))).listed(Ok(flawed(START, &[]))), "Progressing"),
+        (no_list(unknown(due())).got("wh_1", Err(answer(404))), "Synced"),
         (due().facts(|facts| facts.trouble = Some(trouble())), "Synced"),
         (not_ready(due()).facts(|facts| facts.trouble = Some(trouble())), "OrionUnavailable"),
         (Case::stored("wh_1").got("wh_1", Ok(ours("wh_1"))), "ReadSecrets"),

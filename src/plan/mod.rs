@@ -24,6 +24,8 @@ mod resolve;
 mod settle;
 mod snapshot;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use memory::{Carrying, Created, Doubt, Inputs, Memory, Verdict, digest};

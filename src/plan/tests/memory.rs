@@ -1,0 +1,202 @@
+//! What one process remembers.
+
+use super::*;
+use crate::api::Attempt;
+
+fn observed(memory: &mut Memory, case: &Case) {
+    let (inputs, doubtful) = case.view(|view| (view.inputs(), view.doubtful()));
+    memory.observe(&inputs, doubtful, case.now);
+}
+
+#[test]
+fn a_doubt_lasts_as_long_as_its_attempt() {
+    let mut memory = Memory::default();
+    observed(&mut memory, &Case::new().held().attempt("t"));
+    let first = memory.doubt.clone().unwrap();
+    assert_eq!((first.token.as_str(), first.since), ("t", START));
+    observed(&mut memory, &Case::new().held().attempt("t").after(30));
+    assert_eq!(memory.doubt.as_ref(), Some(&first));
+    observed(&mut memory, &Case::new().held().attempt("u").after(40));
+    assert_eq!(memory.doubt.as_ref().unwrap().since, START + secs(40));
+    observed(&mut memory, &Case::open("u").status(|status| status.settled_attempt = Some("u".into())));
+    assert_eq!(memory.doubt, None);
+}
+
+#[test]
+fn what_is_in_doubt() {
+    let marked = |case: Case| case.facts(|facts| facts.last_list = Some(list(START, &[ours("wh_1")])));
+    let created = |token: &str| Created { token: token.into(), id: "wh_1".into(), versions: Vec::new(), digest: 0 };
+    let missing = |case: Case| case.with(|case| case.connection = Connection::Missing { message: "gone".into() });
+    for (case, expected) in [
+        (Case::new(), None),
+        (Case::new().held(), Some("")),
+        (Case::new().held().attempt("t"), Some("t")),
+        (Case::new().carrying("t", START), None),
+        (Case::new().held().attempt("t").with(|case| case.memory.created = Some(created("t"))), None),
+        (Case::new().held().attempt("t").with(|case| case.memory.created = Some(created("s"))), Some("t")),
+        (Case::stored("wh_1"), None),
+        (Case::stored("wh_1").attempt("t"), Some("t")),
+        (marked(Case::new()), Some("")),
+        (marked(Case::new()).facts(|facts| facts.ownership = false), None),
+        (missing(Case::new()), None),
+        (Case::new().doubt("", START), Some("")),
+        (Case::new().doubt("t", START), None),
+    ] {
+        assert_eq!(case.view(|view| view.doubtful()).as_deref(), expected, "{:?}", case.memory);
+    }
+}
+
+#[test]
+fn the_attempt_in_our_hands() {
+    let spec = webhook().spec;
+    let begun = || {
+        let mut memory = Memory { held: true, ..Memory::default() };
+        memory.attempt_begun("t", START);
+        memory
+    };
+    assert!(!begun().held);
+    let mut memory = begun();
+    memory.refreshed(Some("t"), START + secs(9));
+    assert_eq!(memory.carrying.as_ref().unwrap().confirmed, START + secs(9));
+    memory.refreshed(Some("other"), START);
+    assert_eq!(memory.carrying, None);
+    memory.refreshed(None, START);
+    let mut memory = begun();
+    memory.posting();
+    assert!(memory.carrying.as_ref().unwrap().sent);
+    memory.not_posted();
+    assert!(!memory.carrying.as_ref().unwrap().sent);
+    for (result, carries, doubts, creates) in [
+        (Ok("wh_1".to_owned()), false, false, true),
+        (Err(answer(422)), true, false, false),
+        (Err(answer(503)), false, true, false),
+        (Err(answer(409)), false, true, false),
+    ] {
+        let mut memory = begun();
+        memory.posting();
+        memory.posted(&result, &spec, &values(&spec, "1"), START);
+        assert_eq!(
+            (memory.carrying.is_some(), memory.doubt.is_some(), memory.created.is_some()),
+            (carries, doubts, creates)
+        );
+        assert!(memory.carrying.is_none_or(|carrying| !carrying.sent));
+    }
+    let mut nothing = Memory::default();
+    nothing.posting();
+    nothing.not_posted();
+    nothing.posted(&Ok("wh_1".into()), &spec, &values(&spec, "1"), START);
+    assert!(nothing.created.is_none() && nothing.carrying.is_none());
+}
+
+#[test]
+fn the_attempt_whose_id_came_is_told_from_others() {
+    let mut memory = Memory::default();
+    assert!(!memory.is_ours(&Case::new().attempt("t").webhook));
+    memory.attempt_begun("t", START);
+    memory.posted(&Ok("wh_1".into()), &webhook().spec, &values(&webhook().spec, "1"), START);
+    for (case, expected) in [(Case::new(), false), (Case::new().attempt("t"), true), (Case::new().attempt("u"), false)]
+    {
+        assert_eq!(memory.is_ours(&case.webhook), expected);
+    }
+}
+
+#[test]
+fn misses_and_copies_end_with_their_id() {
+    let mut memory = Memory::default();
+    observed(&mut memory, &Case::stored("wh_1"));
+    memory.got(true, &Err(answer(404)), Support::Proven, START);
+    memory.got(false, &Err(answer(404)), Support::Proven, START);
+    memory.copies.insert("wh_2".into(), START);
+    observed(&mut memory, &Case::stored("wh_1"));
+    assert_eq!((memory.missing.len(), memory.copies.len()), (1, 1));
+    observed(&mut memory, &Case::stored("wh_2"));
+    assert_eq!((memory.missing.len(), memory.copies.len()), (0, 0));
+    memory.got(true, &Err(answer(404)), Support::Proven, START);
+    memory.got(true, &Ok(ours("wh_2")), Support::Proven, START);
+    assert!(memory.missing.is_empty());
+}
+
+#[test]
+fn what_a_list_shows() {
+    let me = owner();
+    let at = |seconds: u64| START + secs(seconds);
+    let mut memory = Memory::default();
+    let both = [ours("wh_1"), ours("wh_2")];
+    memory.listed(&flawed(at(1), &both), Some(&me), Some("wh_1"), Support::Proven);
+    assert!(memory.copies.is_empty(), "not from a list that is not complete");
+    memory.listed(&list(at(2), &both), Some(&me), Some("wh_1"), Support::Proven);
+    memory.listed(&list(at(9), &both), Some(&me), Some("wh_1"), Support::Proven);
+    assert_eq!(memory.copies.get("wh_2"), Some(&at(2)), "since it was first seen");
+    memory.listed(&list(at(10), &[ours("wh_2")]), Some(&me), Some("wh_1"), Support::Proven);
+    assert!(
+        memory.copies.is_empty() && memory.missing.is_empty(),
+        "without the stored one there are no copies; GET tells"
+    );
+    for (begun, webhooks, expected) in [(11, &[][..], 1), (11, &[], 1), (12, &[], 2), (12, &both, 2), (13, &both, 0)] {
+        memory.listed(&list(at(begun), webhooks), Some(&me), Some("wh_1"), Support::Absent);
+        assert_eq!(memory.missing.len(), expected);
+    }
+    memory.listed(&flawed(at(14), &[]), Some(&me), Some("wh_1"), Support::Absent);
+    assert!(memory.missing.is_empty());
+    memory.doubt = Some(Doubt { token: "t".into(), since: START, cause: None, lists: Vec::new() });
+    for (snapshot, expected) in [
+        (list(at(20), &[]), 1),
+        (list(at(20), &[]), 1),
+        (flawed(at(21), &[]), 1),
+        (list(at(22), &[foreign("wh_1")]), 2),
+        (list(at(23), &[ours("wh_1")]), 0),
+    ] {
+        memory.listed(&snapshot, Some(&me), None, Support::Proven);
+        assert_eq!(memory.doubt.as_ref().unwrap().lists.len(), expected);
+    }
+}
+
+#[test]
+fn a_verdict_is_about_what_it_was_decided_from() {
+    let settlement = Case::stored("wh_1").synced().settles();
+    let mut memory = Memory::default();
+    memory.settled(&settlement);
+    let stands = |case: Case| {
+        case.with(|case| case.memory.verdict.clone_from(&memory.verdict)).view(|view| view.standing_verdict().is_some())
+    };
+    assert!(stands(Case::stored("wh_1")));
+    assert!(!stands(Case::stored("wh_1").with(|case| case.webhook.metadata.generation = Some(2))));
+    assert!(!stands(Case::stored("wh_1").deleting()));
+}
+
+#[test]
+fn a_digest_tells_what_is_declared_apart() {
+    let spec = Case::new().secret("1").webhook.spec;
+    let version = |version: &str| vec![AppliedSecret { name: SECRET.into(), resource_version: version.into() }];
+    let base = digest(&spec, &version("1"));
+    assert_eq!(base, digest(&spec, &version("1")));
+    assert_ne!(base, digest(&spec, &version("2")));
+    let changes: [fn(&mut WebhookSpec); 6] = [
+        |spec| spec.url.push('x'),
+        |spec| spec.user_id.push('x'),
+        |spec| spec.presence_name.push('x'),
+        |spec| spec.headers[0].name.push('x'),
+        |spec| spec.headers[0].value = Some("other".into()),
+        |spec| drop(spec.headers.pop()),
+    ];
+    for change in changes {
+        let mut other = spec.clone();
+        change(&mut other);
+        assert_ne!(base, digest(&other, &version("1")));
+    }
+    let irrelevant: [fn(&mut WebhookSpec); 2] =
+        [|spec| spec.suspend = Some(true), |spec| spec.interval = Some("1h".into())];
+    for change in irrelevant {
+        let mut other = spec.clone();
+        change(&mut other);
+        assert_eq!(base, digest(&other, &version("1")));
+    }
+}
+
+#[test]
+fn the_annotation_of_an_attempt_names_it() {
+    let case = Case::new();
+    let text = case.view(|view| attempt_text(view, "tok"));
+    assert_eq!(Attempt::parse(&text).token, "tok");
+    assert_eq!(Attempt::parse(&text).instance, settings().instance.prefix());
+}

@@ -3,9 +3,9 @@
 //! Dependencies point one way: `api <- plan <- controller -> orion`.
 
 pub mod api;
+pub mod cli;
 pub mod controller;
 pub mod metrics;
-pub mod cli;
 pub mod orion;
 pub mod plan;
 pub mod server;

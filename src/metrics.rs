@@ -24,7 +24,11 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let reconciles = Family::default();
         registry.register("controller_runtime_reconcile", "Reconciles by result", reconciles.clone());
-        registry.register("orion_operator_build", "Build information", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register(
+            "orion_operator_build",
+            "Build information",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
         Self { registry, reconciles }
     }
 }

@@ -21,7 +21,9 @@ pub fn bind_address(text: &str) -> Result<Option<SocketAddr>, String> {
         return Ok(None);
     }
     let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    full.parse().map(Some).map_err(|_| format!("\"{text}\" is not an address like :8080 or 127.0.0.1:8080, nor 0 for off"))
+    full.parse()
+        .map(Some)
+        .map_err(|_| format!("\"{text}\" is not an address like :8080 or 127.0.0.1:8080, nor 0 for off"))
 }
 
 /// `/healthz`: the process lives. `/readyz`: its caches are filled. Orion has no part in either.

@@ -34,7 +34,8 @@ mod tests {
 
     #[test]
     fn reads_what_go_reads() {
-        for (text, millis) in [("30s", 30_000), ("10m", 600_000), ("1h30m", 5_400_000), ("1.5s", 1_500), ("250ms", 250)] {
+        for (text, millis) in [("30s", 30_000), ("10m", 600_000), ("1h30m", 5_400_000), ("1.5s", 1_500), ("250ms", 250)]
+        {
             assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(millis), "{text}");
         }
     }

@@ -44,6 +44,14 @@ pub enum FailureClass {
     Redirect,
 }
 
+impl FailureClass {
+    /// Answers that mean that Orion does not have what was asked for: the route or the id.
+    #[must_use]
+    pub fn is_absent(self) -> bool {
+        matches!(self, Self::NotFound | Self::MethodNotAllowed)
+    }
+}
+
 /// A failed call to Orion. `message` says what happened without any secret and without text of the answer's body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_marker_is_none() {
-        for text in ["", "***", "v1", "v1.a.b.c", "v2.aaaaaaaa.aaaaaa.aaaaaaaaaaaa", "v1.AAAAAAAA.aaaaaa.aaaaaaaaaaaa"] {
+        for text in ["", "***", "v1", "v1.a.b.c", "v2.aaaaaaaa.aaaaaa.aaaaaaaaaaaa", "v1.AAAAAAAA.aaaaaa.aaaaaaaaaaaa"]
+        {
             assert_eq!(Owner::parse(text), None, "{text}");
         }
     }

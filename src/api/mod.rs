@@ -20,11 +20,9 @@ pub use duration::parse_duration;
 pub use failure::{Failure, FailureClass, Sent};
 pub use marker::{Attempt, InstanceId, OWNER_HEADER, Owner};
 pub use reason::{Reason, State};
-pub use remote::{
-    Capabilities, Desired, Endpoint, HeaderValue, RemoteHeader, RemoteWebhook, Support, is_masked,
-};
-pub use status::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED, Readiness, conditions, ready_condition};
+pub use remote::{Capabilities, Desired, Endpoint, HeaderValue, RemoteHeader, RemoteWebhook, Support, is_masked};
 pub use schema::RESERVED_HEADERS;
+pub use status::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED, Readiness, conditions, ready_condition};
 pub use validate::{Schema, Violation, ViolationKind};
 pub use webhook::{
     AdoptSpec, AppliedSecret, ConnectionKind, ConnectionRef, DeletionPolicy, HeaderSpec, HeaderValueFrom, SecretKeyRef,

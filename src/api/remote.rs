@@ -30,7 +30,9 @@ impl Endpoint {
         if parsed.path() != "/" || parsed.query().is_some() || parsed.fragment().is_some() {
             return Err("it must be scheme, host and port only; a path belongs into the path prefix".into());
         }
-        if !(prefix.is_empty() || prefix.starts_with('/') && !prefix.starts_with("//")) || prefix.contains(['?', '#', '\\']) {
+        if !(prefix.is_empty() || prefix.starts_with('/') && !prefix.starts_with("//"))
+            || prefix.contains(['?', '#', '\\'])
+        {
             return Err("the path prefix must start with one slash and hold no ?, # or backslash".into());
         }
         let origin = parsed.as_str().trim_end_matches('/');
@@ -116,7 +118,9 @@ impl RemoteWebhook {
     #[must_use]
     pub fn looks_like(&self, url: &str, user_id: &str, presence_name: &str) -> bool {
         let same = |shown: &Option<String>, wanted: &str| shown.as_deref().is_none_or(|shown| shown == wanted);
-        self.url.as_deref().is_none_or(|shown| is_same_url(shown, url)) && same(&self.user_id, user_id) && same(&self.presence_name, presence_name)
+        self.url.as_deref().is_none_or(|shown| is_same_url(shown, url))
+            && same(&self.user_id, user_id)
+            && same(&self.presence_name, presence_name)
     }
 
     /// It is as `desired`, as far as Orion shows: fields equal, the same user headers with equal or masked values.
@@ -140,7 +144,10 @@ fn headers_match(shown: &[RemoteHeader], desired: &Desired) -> bool {
         && desired.headers.iter().all(|(name, value)| {
             let value = value.expose_secret();
             users.iter().filter(|header| header.name.eq_ignore_ascii_case(name)).any(|header| {
-                header.value.as_ref().is_none_or(|shown| shown.expose_secret() == value || is_masked(shown.expose_secret()))
+                header
+                    .value
+                    .as_ref()
+                    .is_none_or(|shown| shown.expose_secret() == value || is_masked(shown.expose_secret()))
             })
         })
 }

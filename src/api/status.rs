@@ -102,7 +102,12 @@ mod tests {
             for deleting in [false, true] {
                 let shape = shape(*reason, deleting);
                 assert!(shape.len() <= 2 && shape[0].0 == "Ready", "{reason}");
-                assert!(shape.iter().skip(1).all(|(type_, status)| status == "True" && (type_ == "Reconciling" || !deleting)));
+                assert!(
+                    shape
+                        .iter()
+                        .skip(1)
+                        .all(|(type_, status)| status == "True" && (type_ == "Reconciling" || !deleting))
+                );
             }
         }
     }

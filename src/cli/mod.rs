@@ -14,7 +14,12 @@ pub use run::{Ownership, RunArgs, RunError};
 
 /// The arguments of the program.
 #[derive(Parser, Debug)]
-#[command(name = "orion-operator", version, about = "Keeps Orion webhooks as Kubernetes objects declare them", args_conflicts_with_subcommands = true)]
+#[command(
+    name = "orion-operator",
+    version,
+    about = "Keeps Orion webhooks as Kubernetes objects declare them",
+    args_conflicts_with_subcommands = true
+)]
 pub struct Cli {
     /// What to do; `run` if nothing is said.
     #[command(subcommand)]

@@ -159,7 +159,9 @@ pub enum RunError {
     Kubeconfig(#[from] kube::config::KubeconfigError),
     #[error("the client of the apiserver: {0}")]
     Client(kube::Error),
-    #[error("cannot read the namespace {namespace}, whose UID is the instance id: {why}. Allow it, or give --instance-id")]
+    #[error(
+        "cannot read the namespace {namespace}, whose UID is the instance id: {why}. Allow it, or give --instance-id"
+    )]
     InstanceId { namespace: String, why: String },
     #[error("cannot listen on {address}: {source}. Give another address, or 0 to switch it off")]
     Listen { address: SocketAddr, source: std::io::Error },
@@ -188,7 +190,12 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
     let connection = default_connection(&args)?;
     let client = client(&args).await?;
     let instance = instance_id(&args, &client).await?;
-    info!(version = env!("CARGO_PKG_VERSION"), instance = instance.prefix(), instance_id = instance.as_str(), "starting");
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        instance = instance.prefix(),
+        instance_id = instance.as_str(),
+        "starting"
+    );
     let stop = CancellationToken::new();
     let metrics = Arc::new(Metrics::default());
     let (ready, is_ready) = watch::channel(false);
@@ -208,10 +215,8 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
         apiserver_timeout: APISERVER_TIMEOUT,
         concurrency: args.max_concurrent_reconciles,
     };
-    let watching = Watching {
-        namespaces: named(&args.watch_namespaces),
-        label_selector: args.watch_label_selector.clone(),
-    };
+    let watching =
+        Watching { namespaces: named(&args.watch_namespaces), label_selector: args.watch_label_selector.clone() };
     let work = tokio::spawn(controller::run(config, watching, metrics, ready, stop.clone()));
     Ok(until_stopped(work, &stop).await)
 }
@@ -247,7 +252,9 @@ async fn until_stopped(mut work: tokio::task::JoinHandle<()>, stop: &Cancellatio
 
 async fn client(args: &RunArgs) -> Result<Client, RunError> {
     let mut config = match &args.kubeconfig {
-        Some(path) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?,
+        Some(path) => {
+            Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?
+        }
         None => Config::infer().await.map_err(|error| RunError::NoCluster(error.to_string()))?,
     };
     // A repeated write could meet its own first try; every write here is decided afresh instead.
@@ -300,7 +307,8 @@ fn default_connection(args: &RunArgs) -> Result<Option<Arc<ConnectionHandle>>, R
 
 /// The names of a list, or none: an environment variable that is set to nothing is an empty name.
 fn named(names: &[String]) -> Option<BTreeSet<String>> {
-    let names: BTreeSet<String> = names.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+    let names: BTreeSet<String> =
+        names.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
     (!names.is_empty()).then_some(names)
 }
 

@@ -267,12 +267,17 @@ impl ConnectionHandle {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn list(&self, begun_after: Boot, stored: impl Fn() -> BTreeSet<String>) -> Result<Arc<Snapshot>, Failure> {
+    pub async fn list(
+        &self,
+        begun_after: Boot,
+        stored: impl Fn() -> BTreeSet<String>,
+    ) -> Result<Arc<Snapshot>, Failure> {
         let asked = self.clock.boot();
         let _one_at_a_time = self.listing.lock().await;
         let now = self.clock.boot();
         // One that is not complete is shared only for a moment: whoever needs a complete one asks again.
-        let is_fit = |list: &Arc<Snapshot>| list.begun >= begun_after && (list.is_complete() || list.begun + FLAWED_FOR > now);
+        let is_fit =
+            |list: &Arc<Snapshot>| list.begun >= begun_after && (list.is_complete() || list.begun + FLAWED_FOR > now);
         if let Some(list) = self.state().last_list.clone().filter(is_fit) {
             return Ok(list);
         }

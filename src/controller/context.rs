@@ -65,7 +65,11 @@ pub struct Context {
 impl Context {
     /// A context over the given caches.
     #[must_use]
-    pub fn new(config: ContextConfig, webhooks: Vec<Store<Guarded>>, secrets: Vec<Store<PartialObjectMeta<Secret>>>) -> Self {
+    pub fn new(
+        config: ContextConfig,
+        webhooks: Vec<Store<Guarded>>,
+        secrets: Vec<Store<PartialObjectMeta<Secret>>>,
+    ) -> Self {
         let ContextConfig { client, settings, default_connection, clock, apiserver_timeout, concurrency } = config;
         let recorder = events::recorder(client.clone());
         Self {
@@ -147,7 +151,10 @@ impl Context {
 
     /// What `pick` gives for the Webhooks in the caches.
     fn pick<T>(&self, mut pick: impl FnMut(&Webhook) -> Option<T>) -> impl Iterator<Item = T> {
-        self.webhooks.iter().flat_map(|store| store.state()).filter_map(move |guarded| guarded.0.as_ref().ok().and_then(&mut pick))
+        self.webhooks
+            .iter()
+            .flat_map(|store| store.state())
+            .filter_map(move |guarded| guarded.0.as_ref().ok().and_then(&mut pick))
     }
 
     /// Ids that Webhooks have stored for an endpoint. One that is going may be gone at Orion already, and rightly.

@@ -35,7 +35,8 @@ pub(super) fn send(context: &Context, webhook: &Webhook, type_: EventType, reaso
     while note.len() > NOTE_BYTES {
         note.pop();
     }
-    let event = Event { type_, reason: reason.to_owned(), note: Some(note), action: "Reconcile".into(), secondary: None };
+    let event =
+        Event { type_, reason: reason.to_owned(), note: Some(note), action: "Reconcile".into(), secondary: None };
     // A reference with a resourceVersion would keep equal events from being counted together.
     let mut reference = webhook.object_ref(&());
     reference.resource_version = None;

@@ -64,22 +64,25 @@ fn collect(webhook: &Webhook, secrets: &[(&str, Wiped)]) -> Result<SecretValues,
 
 fn value_of(secret: &Secret, name: &str, key: &str, header: &str) -> Result<SecretString, SecretProblem> {
     if let Some(type_) = secret.type_.as_deref().filter(|type_| REFUSED_TYPES.contains(type_)) {
-        return Err(invalid(format!("The Secret {name} is of type {type_}, which is never sent out. Name another Secret")));
+        return Err(invalid(format!(
+            "The Secret {name} is of type {type_}, which is never sent out. Name another Secret"
+        )));
     }
     let Some(ByteString(bytes)) = secret.data.as_ref().and_then(|data| data.get(key)) else {
         return Err(not_found(format!("The Secret {name} has no key {key}")));
     };
     let where_ = format!("The value of key {key} in the Secret {name}, for the header {header},");
-    let text = std::str::from_utf8(bytes).map_err(|_| invalid(format!("{where_} is not text. Header values are printable ASCII")))?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| invalid(format!("{where_} is not text. Header values are printable ASCII")))?;
     match text {
         "" => Err(invalid(format!("{where_} is empty. Put the value in"))),
         text if text.ends_with(['\n', '\r']) => {
             Err(invalid(format!("{where_} ends with a line break. Make it without one, as with: printf %s \"$VALUE\"")))
         }
         text if text.len() > 4096 => Err(invalid(format!("{where_} is longer than 4096 bytes"))),
-        text if !text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) => {
-            Err(invalid(format!("{where_} holds characters that a header cannot carry. Header values are printable ASCII and tab")))
-        }
+        text if !text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) => Err(invalid(format!(
+            "{where_} holds characters that a header cannot carry. Header values are printable ASCII and tab"
+        ))),
         text => Ok(SecretString::from(text)),
     }
 }

@@ -5,6 +5,7 @@ mod clock;
 mod connection;
 mod context;
 mod events;
+mod execute;
 mod gather;
 mod patch;
 mod reconcile;

@@ -58,14 +58,21 @@ pub(super) async fn call<T>(
             404 | 409 | 422 => ApiError::Changed,
             code => ApiError::Refused { what, reason: status.reason.clone(), code },
         }),
-        Ok(Err(kube::Error::SerdeError(_))) => Err(ApiError::Unreachable { what, error: "its answer does not decode".into() }),
+        Ok(Err(kube::Error::SerdeError(_))) => {
+            Err(ApiError::Unreachable { what, error: "its answer does not decode".into() })
+        }
         Ok(Err(error)) => Err(ApiError::Unreachable { what, error: error.to_string() }),
         Err(_) => Err(ApiError::Timeout { what }),
     }
 }
 
 /// Finalizer and attempt in one patch (design section 4, step 1).
-pub(super) async fn begin_attempt(context: &Context, webhook: &Webhook, text: &str, resolved: bool) -> Result<Webhook, ApiError> {
+pub(super) async fn begin_attempt(
+    context: &Context,
+    webhook: &Webhook,
+    text: &str,
+    resolved: bool,
+) -> Result<Webhook, ApiError> {
     let mut operations = vec![test_version(webhook)];
     operations.extend(hold(webhook));
     operations.extend(annotate(webhook, CREATE_ATTEMPT, text));
@@ -112,10 +119,12 @@ pub(super) async fn write_status(
             test(&annotation(CREATE_ATTEMPT), json!(webhook.annotations().get(CREATE_ATTEMPT))),
         ],
     };
-    let value = serde_json::to_value(status).map_err(|error| ApiError::Unreachable { what: "write the status", error: error.to_string() })?;
+    let value = serde_json::to_value(status)
+        .map_err(|error| ApiError::Unreachable { what: "write the status", error: error.to_string() })?;
     operations.push(add(&pointer(&["status"]), value));
     let patch: Patch<()> = Patch::Json(JsonPatch(operations));
-    call(context, "write the status", api(context, webhook).patch_status(&webhook.name_any(), &parameters(), &patch)).await
+    call(context, "write the status", api(context, webhook).patch_status(&webhook.name_any(), &parameters(), &patch))
+        .await
 }
 
 /// The conditions of an object that does not decode. Everything else in its status stays: it holds the id.
@@ -142,7 +151,11 @@ pub(super) async fn conditions_dynamic(
 }
 
 /// Takes the finalizer off an object that does not decode.
-pub(super) async fn release_dynamic(context: &Context, api: &Api<DynamicObject>, object: &DynamicObject) -> Result<(), ApiError> {
+pub(super) async fn release_dynamic(
+    context: &Context,
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+) -> Result<(), ApiError> {
     let Some(index) = object.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else { return Ok(()) };
     let place = pointer(&["metadata", "finalizers", &index.to_string()]);
     let version = test(&pointer(&["metadata", "resourceVersion"]), json!(object.resource_version()));
@@ -150,7 +163,12 @@ pub(super) async fn release_dynamic(context: &Context, api: &Api<DynamicObject>,
     call(context, "remove the finalizer", api.patch(&object.name_any(), &parameters(), &patch)).await.map(|_| ())
 }
 
-async fn metadata(context: &Context, webhook: &Webhook, what: &'static str, operations: Vec<PatchOperation>) -> Result<Webhook, ApiError> {
+async fn metadata(
+    context: &Context,
+    webhook: &Webhook,
+    what: &'static str,
+    operations: Vec<PatchOperation>,
+) -> Result<Webhook, ApiError> {
     let patch: Patch<()> = Patch::Json(JsonPatch(operations));
     call(context, what, api(context, webhook).patch(&webhook.name_any(), &parameters(), &patch)).await
 }

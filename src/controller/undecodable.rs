@@ -17,7 +17,8 @@ use crate::api::{FINALIZER, RESOLVE, Readiness, Reason, Webhook, conditions};
 pub(super) async fn reconcile(context: &Context, metadata: &ObjectMeta) -> Result<Action, ApiError> {
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let name = metadata.name.as_deref().unwrap_or_default();
-    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<Webhook>(&()));
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<Webhook>(&()));
     let Some(object) = call(context, "read an object that does not decode", api.get_opt(name)).await? else {
         return Ok(Action::await_change());
     };

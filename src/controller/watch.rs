@@ -37,12 +37,20 @@ impl Watching {
     }
 
     fn webhooks(&self) -> watcher::Config {
-        self.label_selector.as_deref().map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(labels))
+        self.label_selector
+            .as_deref()
+            .map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(labels))
     }
 }
 
 /// Watches and reconciles until `stop`, then finishes what is in flight. `ready` turns true when all caches are filled.
-pub async fn run(config: ContextConfig, watching: Watching, metrics: Arc<Metrics>, ready: Sender<bool>, stop: CancellationToken) {
+pub async fn run(
+    config: ContextConfig,
+    watching: Watching,
+    metrics: Arc<Metrics>,
+    ready: Sender<bool>,
+    stop: CancellationToken,
+) {
     let (mut loops, mut webhooks, mut secrets, mut filled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for scope in watching.scopes() {
         let (store, events, is_filled) = watch_webhooks(scoped(&config.client, scope.as_deref()), watching.webhooks());
@@ -127,8 +135,12 @@ fn tell_watch_error(what: &str, error: &watcher::Error) {
         | watcher::Error::NoResourceVersion => None,
     };
     match status.map(|status| status.code) {
-        Some(404) => warn!("cannot watch {what}: the CRD is not installed. Install it with: orion-operator crds | kubectl apply -f -"),
-        Some(403) => warn!("cannot watch {what}: the ServiceAccount may not list and watch them. Check its ClusterRole or Roles"),
+        Some(404) => warn!(
+            "cannot watch {what}: the CRD is not installed. Install it with: orion-operator crds | kubectl apply -f -"
+        ),
+        Some(403) => {
+            warn!("cannot watch {what}: the ServiceAccount may not list and watch them. Check its ClusterRole or Roles")
+        }
         Some(410) => info!("the watch of {what} begins anew"),
         Some(code) => warn!(code, "cannot watch {what}"),
         None => warn!("cannot watch {what}: {error}"),
@@ -203,7 +215,12 @@ fn users_of(webhooks: &Store<Guarded>, secret: Option<&PartialObjectMeta<Secret>
             None => !names.is_empty(),
         }
     };
-    webhooks.state().iter().filter(|guarded| uses(guarded)).map(|guarded| ObjectRef::from_obj(guarded.as_ref())).collect()
+    webhooks
+        .state()
+        .iter()
+        .filter(|guarded| uses(guarded))
+        .map(|guarded| ObjectRef::from_obj(guarded.as_ref()))
+        .collect()
 }
 
 /// One item for each change of a watched number.

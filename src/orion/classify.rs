@@ -59,10 +59,7 @@ impl Asked<'_> {
             };
             (FailureClass::Timeout, message)
         } else if let Some(tls) = find::<rustls::Error>(error) {
-            (
-                FailureClass::Tls,
-                format!("no trusted TLS connection to Orion at {host}: {}", tls_problem(tls)),
-            )
+            (FailureClass::Tls, format!("no trusted TLS connection to Orion at {host}: {}", tls_problem(tls)))
         } else if handshake {
             (FailureClass::Tls, format!("no TLS connection to Orion at {host}: the handshake was cut off"))
         } else if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
@@ -117,16 +114,10 @@ impl Asked<'_> {
     /// The answer is not a success.
     pub(super) fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
         let (class, told) = match status.as_u16() {
-            300..=399 => (
-                FailureClass::Redirect,
-                "answered with a redirect",
-            ),
+            300..=399 => (FailureClass::Redirect, "answered with a redirect"),
             401 => (FailureClass::Unauthorized, "does not accept the credentials"),
             403 => (FailureClass::Forbidden, "does not allow this with these credentials"),
-            404 => (
-                FailureClass::NotFound,
-                "does not know this path",
-            ),
+            404 => (FailureClass::NotFound, "does not know this path"),
             405 | 501 => (FailureClass::MethodNotAllowed, "does not have this operation"),
             409 => (FailureClass::Conflict, "says that this conflicts with what it has"),
             429 => (FailureClass::RateLimited, "asks for fewer requests"),

@@ -1,13 +1,19 @@
 //! Taking over a webhook that is at Orion already: by its marker, by `spec.adopt`, or by a person's word.
 
+use super::decision::{Decision, fitting};
+use super::facts::ConnectionFacts;
 use super::settle::{self, readiness, settlement, synced};
-use super::view::{ConnectionFacts, View};
-use super::resolve::Decision;
-use super::{Step, resolve};
+use super::step::{Settlement, Step};
+use super::view::View;
 use crate::api::{AdoptSpec, Attempt, FailureClass, Reason, RemoteWebhook, Support};
 
 /// Takes over `spec.adopt.id`. Writes nothing to Orion by itself.
-pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, adopt: &AdoptSpec, attempt: Option<&Attempt>) -> Step {
+pub(super) fn plan(
+    view: &View<'_>,
+    connection: &ConnectionFacts,
+    adopt: &AdoptSpec,
+    attempt: Option<&Attempt>,
+) -> Step {
     if !connection.adoption {
         return settle::report(
             view,
@@ -22,7 +28,8 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, adopt: &AdoptS
 /// the webhook's being there where nothing can look.
 pub(super) fn by_decision(view: &View<'_>, connection: &ConnectionFacts, id: &str, attempt: Option<&Attempt>) -> Step {
     let capabilities = connection.capabilities;
-    let proves_nothing = matches!(&view.round.remote, Some((read, Err(failure))) if read == id && resolve::is_absent(failure.class));
+    let proves_nothing =
+        matches!(&view.round.remote, Some((read, Err(failure))) if read == id && failure.class.is_absent());
     let is_blind = capabilities.list == Support::Absent
         && (capabilities.get == Support::Absent || capabilities.get == Support::Unknown && proves_nothing);
     if is_blind && (view.held_by)(id).is_none() {
@@ -45,7 +52,7 @@ fn record_unseen(view: &View<'_>, connection: &ConnectionFacts, id: &str, attemp
     }
 }
 
-fn to_be_updated(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> settle::Settlement {
+fn to_be_updated(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Settlement {
     let text = "The webhook is at Orion; bringing it to what is declared";
     let mut settlement = settlement(view, readiness(view, Reason::Progressing, text), Some(view.now));
     settlement.status.webhook_id = Some(id.to_owned());
@@ -74,18 +81,24 @@ fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, word: Word, at
     let by_get = connection.capabilities.get != Support::Absent;
     let remote = match (view.round.remote.as_ref().filter(|(read, _)| read == id), &view.round.list) {
         (Some((_, Ok(remote))), _) => remote,
-        (Some((_, Err(failure))), _) if !resolve::is_absent(failure.class) => return settle::failure(view, failure).step(),
-        (Some((_, Err(failure))), _) if by_get && failure.class == FailureClass::NotFound => return not_there(view, connection, id),
+        (Some((_, Err(failure))), _) if !failure.class.is_absent() => return settle::failure(view, failure).step(),
+        (Some((_, Err(failure))), _) if by_get && failure.class == FailureClass::NotFound => {
+            return not_there(view, connection, id);
+        }
         (None, _) if by_get => return Step::Get { id: id.to_owned() },
         (_, None) if connection.capabilities.list != Support::Absent => return Step::List { begun_after: view.now },
         (_, Some(Ok(snapshot))) => match (snapshot.get(id), &snapshot.flaw) {
             (Some(remote), _) => remote,
             (None, None) => return not_there(view, connection, id),
             (None, Some(flaw)) => {
-                return settle::retry(view, Reason::RemoteProtocolError, format!("Orion's list does not show {id} and is not complete: {flaw}. Reading it again"));
+                return settle::retry(
+                    view,
+                    Reason::RemoteProtocolError,
+                    format!("Orion's list does not show {id} and is not complete: {flaw}. Reading it again"),
+                );
             }
         },
-        (_, Some(Err(failure))) if !resolve::is_absent(failure.class) => return settle::failure(view, failure).step(),
+        (_, Some(Err(failure))) if !failure.class.is_absent() => return settle::failure(view, failure).step(),
         (_, None | Some(Err(_))) => {
             return settle::report(
                 view,
@@ -103,7 +116,9 @@ fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, word: Word, at
             return settle::report(
                 view,
                 Reason::Conflict,
-                format!("{id} carries the marker of another Webhook or another installation. Set spec.adopt.force: true to take it all the same"),
+                format!(
+                    "{id} carries the marker of another Webhook or another installation. Set spec.adopt.force: true to take it all the same"
+                ),
             );
         }
         Word::Person if !connection.adoption && (foreign || !alike && remote.owner().is_none()) => {
@@ -128,7 +143,9 @@ pub(super) fn held_by_another(view: &View<'_>, id: &str) -> Step {
     settle::wait(
         view,
         Reason::Conflict,
-        format!("The Webhook {holder} already holds {id}. Delete that one with deletionPolicy: Orphan first, or adopt another id"),
+        format!(
+            "The Webhook {holder} already holds {id}. Delete that one with deletionPolicy: Orphan first, or adopt another id"
+        ),
         view.now + view.interval(),
     )
 }
@@ -145,7 +162,12 @@ fn not_there(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
 }
 
 /// Records an id that is at Orion. Synced if it is as declared, else an update follows.
-pub(super) fn take_over(view: &View<'_>, connection: &ConnectionFacts, remote: &RemoteWebhook, token: Option<&str>) -> Step {
+pub(super) fn take_over(
+    view: &View<'_>,
+    connection: &ConnectionFacts,
+    remote: &RemoteWebhook,
+    token: Option<&str>,
+) -> Step {
     if view.settings.dry_run {
         return settle::dry_run(view, "take over");
     }
@@ -154,19 +176,23 @@ pub(super) fn take_over(view: &View<'_>, connection: &ConnectionFacts, remote: &
     }
     let versions = match &view.round.secrets {
         None => return Step::ReadSecrets,
-        Some(Ok(values)) if view.desired(connection).is_some_and(|desired| remote.matches(&desired)) => Some(&values.versions),
+        Some(Ok(values)) if view.desired(connection).is_some_and(|desired| remote.matches(&desired)) => {
+            Some(&values.versions)
+        }
         Some(_) => None,
     };
     let settlement = match versions {
-        Some(versions) if !is_taken_by_force(view, connection, remote) => synced(view, connection, &remote.id, versions),
+        Some(versions) if !is_taken_by_force(view, connection, remote) => {
+            synced(view, connection, &remote.id, versions)
+        }
         Some(_) | None => to_be_updated(view, connection, &remote.id),
     };
     acted_on(view, settlement, &remote.id).settling(token).step()
 }
 
 /// A person's annotation that named the id comes off next.
-fn acted_on(view: &View<'_>, mut settlement: settle::Settlement, id: &str) -> settle::Settlement {
-    if resolve::fitting(view) == Some(Decision::Adopt(id)) {
+fn acted_on(view: &View<'_>, mut settlement: Settlement, id: &str) -> Settlement {
+    if fitting(view) == Some(Decision::Adopt(id)) {
         settlement.wake = Some(view.now);
     }
     settlement
@@ -174,6 +200,7 @@ fn acted_on(view: &View<'_>, mut settlement: settle::Settlement, id: &str) -> se
 
 /// It carries another's marker and was adopted with `force`: an update puts ours on.
 pub(super) fn is_taken_by_force(view: &View<'_>, connection: &ConnectionFacts, remote: &RemoteWebhook) -> bool {
-    let named = view.webhook.spec.adopt.as_ref().is_some_and(|adopt| adopt.id == remote.id && adopt.force == Some(true));
+    let named =
+        view.webhook.spec.adopt.as_ref().is_some_and(|adopt| adopt.id == remote.id && adopt.force == Some(true));
     named && connection.ownership && remote.owner().is_some_and(|owner| view.owner(connection).as_ref() != Some(&owner))
 }

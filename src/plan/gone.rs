@@ -1,15 +1,12 @@
 //! A stored id that Orion no longer has (design section 4, "Gone" and `MassDrift`).
 
-use std::time::Duration;
-
-use super::settle;
-use super::sync::unsure;
-use super::view::{Boot, ConnectionFacts, View};
-use super::{Step, create, resolve};
+use super::facts::ConnectionFacts;
+use super::settle::{self, unsure};
+use super::snapshot::Boot;
+use super::step::Step;
+use super::view::View;
+use super::{attempt, decision, resolve};
 use crate::api::{Reason, Support};
-
-/// Time between the two looks that it takes.
-const LOOKS_APART: Duration = Duration::from_secs(2);
 
 /// The stored id was not there. Twice, and not many others with it, and only then it is replaced.
 pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
@@ -17,12 +14,12 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> S
         (Some(first), Some(last)) => (*first, *last),
         // The answer proves nothing: GET was never seen to work here, and the list was not complete. Look again.
         (_, _) => {
-            let mut settlement = unsure(view, view.now + LOOKS_APART + settle::backoff(view.memory.failures, view.jitter));
+            let mut settlement = unsure(view, view.now + settle::backoff(view.memory.failures, view.jitter));
             settlement.failed = true;
             return settlement.step();
         }
     };
-    let second = first + LOOKS_APART.min(view.settings.create_settle);
+    let second = view.memory.second_look(view.settings).unwrap_or(first);
     if last < second {
         // Past that time the second look has told nothing: a list that was not complete.
         let is_late = second <= view.now;
@@ -35,29 +32,30 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> S
         // An attempt to replace it was begun before, and its result is not known.
         return resolve::uncertain(view, connection, Some(&attempt));
     }
-    if resolve::is_to_recreate(view) {
-        return create::attempt(view, connection, true);
+    if decision::is_to_recreate(view) {
+        return attempt::begin(view, connection, true);
     }
     if !connection.proven {
-        return held(view, id, "none of the connection's webhooks has been seen since its endpoint or credentials changed");
+        return held(
+            view,
+            id,
+            "none of the connection's webhooks has been seen since its endpoint or credentials changed",
+        );
     }
     match &view.round.others {
         None => return Step::LookAtOthers,
-        Some(others) if others.is_mass_drift() => return held(view, id, "too many of the connection's webhooks are gone at once"),
+        Some(others) if others.is_mass_drift() => {
+            return held(view, id, "too many of the connection's webhooks are gone at once");
+        }
         Some(_) => {}
     }
     by_marker(view, connection, last)
 }
 
-/// The second look must not be answered by the list of the first.
-pub(super) fn look_after(view: &View<'_>) -> Option<Boot> {
-    view.memory.missing.first().map(|first| *first + LOOKS_APART.min(view.settings.create_settle))
-}
-
 /// Then: the marker, else a new attempt.
 fn by_marker(view: &View<'_>, connection: &ConnectionFacts, last: Boot) -> Step {
     let Some(owner) = view.owner(connection).filter(|_| connection.capabilities.list != Support::Absent) else {
-        return create::attempt(view, connection, false);
+        return attempt::begin(view, connection, false);
     };
     match &view.round.list {
         None => Step::List { begun_after: last },
@@ -66,14 +64,16 @@ fn by_marker(view: &View<'_>, connection: &ConnectionFacts, last: Boot) -> Step 
             resolve::found(view, connection, snapshot, snapshot.ids_of(&owner), None)
         }
         Some(Ok(snapshot)) => match &snapshot.flaw {
-            None => create::attempt(view, connection, false),
+            None => attempt::begin(view, connection, false),
             Some(flaw) => settle::retry(
                 view,
                 Reason::Progressing,
-                format!("The webhook is gone from Orion, whose list is not complete: {flaw}. Reading it again before it is created anew"),
+                format!(
+                    "The webhook is gone from Orion, whose list is not complete: {flaw}. Reading it again before it is created anew"
+                ),
             ),
         },
-        Some(Err(failure)) if resolve::is_absent(failure.class) => create::attempt(view, connection, false),
+        Some(Err(failure)) if failure.class.is_absent() => attempt::begin(view, connection, false),
         Some(Err(failure)) => settle::failure(view, failure).step(),
     }
 }

@@ -1,43 +1,19 @@
 //! What one process remembers of one Webhook. Losing it is always safe: that is what a restart does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
-use super::settle::Settlement;
-use super::snapshot::Snapshot;
-use super::view::{Boot, Connection, Identity, SecretValues, View};
 use kube::ResourceExt;
 
-use crate::api::{AppliedSecret, Attempt, CREATE_ATTEMPT, Endpoint, Failure, FailureClass, Owner, Readiness, RemoteWebhook, Support, Webhook, WebhookSpec};
+use super::facts::{SecretValues, Settings, digest};
+use super::snapshot::{Boot, Snapshot};
+use super::step::{Inputs, Settlement, Verdict};
+use crate::api::{
+    AppliedSecret, Attempt, CREATE_ATTEMPT, Failure, FailureClass, Owner, RemoteWebhook, Support, Webhook, WebhookSpec,
+};
 
-/// What a verdict depends on besides time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Inputs {
-    pub generation: i64,
-    pub deleting: bool,
-    pub finalizer: bool,
-    pub requested_at: Option<String>,
-    pub resolve: Option<String>,
-    pub attempt: Option<String>,
-    pub webhook_id: Option<String>,
-    pub endpoint: Option<String>,
-    pub settled: Option<String>,
-    pub secrets: BTreeMap<String, Option<String>>,
-    pub connection: Option<(Endpoint, u64)>,
-    pub recoveries: u64,
-}
-
-/// The result of an earlier reconcile. It stands until its inputs change or its time comes.
-#[derive(Clone, Debug)]
-pub struct Verdict {
-    /// What it depends on.
-    pub inputs: Inputs,
-    /// What the conditions say.
-    pub readiness: Readiness,
-    /// When to look again; `None`: when something changes.
-    pub wake: Option<Boot>,
-}
+/// Time between the two looks that it takes to say that a webhook is gone.
+const LOOKS_APART: Duration = Duration::from_secs(2);
 
 /// An attempt that this process began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,7 +174,9 @@ impl Memory {
     pub fn got(&mut self, stored: bool, result: &Result<RemoteWebhook, Failure>, get: Support, now: Boot) {
         match result {
             Ok(_) if stored => self.missing.clear(),
-            Err(failure) if stored && failure.class == FailureClass::NotFound && failure.json && get == Support::Proven => {
+            Err(failure)
+                if stored && failure.class == FailureClass::NotFound && failure.json && get == Support::Proven =>
+            {
                 self.missing.push(now);
             }
             Ok(_) | Err(_) => {}
@@ -265,50 +243,16 @@ impl Memory {
         };
         self.verdict = Some(Verdict { inputs, readiness: settlement.readiness.clone(), wake: settlement.wake });
     }
-}
 
-impl View<'_> {
-    /// The token (or nothing) of a create whose result this process does not know.
+    /// A webhook was deleted while its Webhook is going.
+    pub fn deleted(&mut self, id: &str) {
+        self.deleted.insert(id.to_owned());
+        self.copies.remove(id);
+    }
+
+    /// When a missing id may be looked at again, so that the second look is not answered by the list of the first.
     #[must_use]
-    pub fn doubtful(&self) -> Option<String> {
-        let marker_listed = || match self.connection {
-            Connection::Usable(facts) => {
-                let owner = self.owner(facts);
-                let list = facts.last_list.as_ref();
-                owner.is_some_and(|owner| list.is_some_and(|list| !list.ids_of(&owner).is_empty()))
-            }
-            Connection::Missing { .. } | Connection::NotReady { .. } | Connection::NotAllowed { .. } => false,
-        };
-        // An id that came and is not recorded yet is a known result.
-        let created = self.memory.created.as_ref().map(|created| created.token.as_str());
-        let unknown = |attempt: Attempt| (created != Some(attempt.token.as_str())).then_some(attempt.token);
-        match self.identity() {
-            Identity::Open { attempt } => unknown(attempt),
-            Identity::Bare => Some(String::new()),
-            // Once in doubt, until a whole look has ended it: one list without the marker does not.
-            Identity::Free => {
-                let already = self.memory.doubt.as_ref().is_some_and(|doubt| doubt.token.is_empty());
-                (already || marker_listed()).then(String::new)
-            }
-            // A stored id that is gone may be followed by an attempt whose result is not known either.
-            Identity::Stored { .. } => self.open_attempt().and_then(unknown),
-            Identity::Carried { .. } => None,
-        }
+    pub fn second_look(&self, settings: &Settings) -> Option<Boot> {
+        self.missing.first().map(|first| *first + LOOKS_APART.min(settings.create_settle))
     }
-}
-
-/// A number for what `spec` declares with the given Secrets, to tell whether Orion already has it. Stays in memory.
-#[must_use]
-pub fn digest(spec: &WebhookSpec, versions: &[AppliedSecret]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&spec.url, &spec.user_id, &spec.presence_name).hash(&mut hasher);
-    for header in &spec.headers {
-        (&header.name, &header.value).hash(&mut hasher);
-        if let Some(from) = &header.value_from {
-            let reference = &from.secret_key_ref;
-            let version = versions.iter().find(|version| version.name == reference.name);
-            (&reference.name, &reference.key, version.map(|version| &version.resource_version)).hash(&mut hasher);
-        }
-    }
-    hasher.finish()
 }

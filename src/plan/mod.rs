@@ -5,124 +5,47 @@
 //!
 //! | room | decides about |
 //! |---|---|
-//! | `view`, `snapshot` | the facts |
+//! | `facts`, `snapshot` | what a decision is made from |
 //! | `memory` | what one process remembers of one Webhook |
-//! | `create` | first attempt, POST, its result |
-//! | `resolve` | a create whose result is not known, and a person's decision |
+//! | `view` | the Webhook in the light of both |
+//! | `step` | what a decision comes to |
+//! | `settle` | the new status, and when to look again |
+//! | `decision` | what a person has decided by annotation |
+//! | `create`, `attempt` | first attempt, POST, its result |
+//! | `resolve` | a create whose result is not known |
 //! | `adopt` | taking over by id |
-//! | `sync` | drift, update, copies, endpoint, suspend |
-//! | `gone` | an id that Orion no longer has |
+//! | `sync`, `gone` | drift, update, copies, endpoint, suspend; an id that Orion no longer has |
 //! | `remove` | deletion |
-//! | `settle` | the new status and when to look again |
 
 mod adopt;
+mod attempt;
 mod create;
+mod decision;
+mod facts;
 mod gone;
 mod memory;
 mod remove;
 mod resolve;
 mod settle;
 mod snapshot;
+mod step;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod view;
 
-pub use memory::{Carrying, Created, Doubt, Inputs, Memory, Verdict, digest};
-pub use create::{attempt_text, is_confirmed};
-pub use settle::{Guard, Settlement, backoff, explain, progressing};
-pub use snapshot::Snapshot;
-pub use view::{
-    Boot, Call, CallKind, Connection, ConnectionFacts, Others, Round, SecretProblem, SecretValues, Settings, Trouble,
-    View, desired,
+pub use attempt::{attempt_text, is_confirmed};
+pub use facts::{
+    Call, CallKind, Connection, ConnectionFacts, Others, Round, SecretProblem, SecretValues, Settings, Trouble,
+    desired, digest,
 };
+pub use memory::{Carrying, Created, Doubt, Memory};
+pub use settle::{backoff, explain, progressing};
+pub use snapshot::{Boot, Snapshot};
+pub use step::{Guard, Inputs, Settlement, Step, Verdict};
+pub use view::View;
 
 use crate::api::Reason;
-
-/// The next thing to do for one Webhook.
-#[derive(Debug, Clone)]
-pub enum Step {
-    /// Read the Webhook from the apiserver (a quorum read), because a cache may be stale.
-    Refresh,
-    /// Read the Secrets that the headers refer to.
-    ReadSecrets,
-    /// Read one webhook from Orion.
-    Get {
-        /// Its id.
-        id: String,
-    },
-    /// Read all webhooks from Orion, or take a list that was begun no earlier than this.
-    List {
-        /// The oldest acceptable beginning.
-        begun_after: Boot,
-    },
-    /// Look at ten other webhooks of the connection, to tell one loss from the loss of many.
-    LookAtOthers,
-    /// Get a permit and credentials, so that a POST can follow at once.
-    Prepare,
-    /// Apiserver write 1 of a create: finalizer and attempt in one patch, tested on the resourceVersion.
-    BeginAttempt {
-        /// The new attempt's token.
-        token: String,
-        /// Take the annotation `orion-operator.dev/resolve` off in the same patch.
-        resolved: bool,
-    },
-    /// Put the finalizer on without an attempt, before an adoption.
-    Hold,
-    /// Take the annotation `orion-operator.dev/resolve` off: it has been acted on.
-    ClearResolve,
-    /// The one POST of an attempt.
-    Post {
-        /// The attempt's token.
-        token: String,
-    },
-    /// Bring the webhook to what is declared.
-    Update {
-        /// Its id.
-        id: String,
-    },
-    /// Take our marker off and leave the webhook.
-    Unmark {
-        /// Its id.
-        id: String,
-    },
-    /// Delete a webhook.
-    Delete {
-        /// Its id.
-        id: String,
-    },
-    /// Take the finalizer off: nothing of ours is left at Orion, or a person said to let go.
-    Release {
-        /// Why, for the log.
-        why: &'static str,
-    },
-    /// Write the status if it changed, remember the verdict, and rest.
-    Settle(Box<Settlement>),
-}
-
-impl Step {
-    /// Its name, for the log.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Step::Refresh => "Refresh",
-            Step::ReadSecrets => "ReadSecrets",
-            Step::Get { .. } => "Get",
-            Step::List { .. } => "List",
-            Step::LookAtOthers => "LookAtOthers",
-            Step::Prepare => "Prepare",
-            Step::BeginAttempt { .. } => "BeginAttempt",
-            Step::Hold => "Hold",
-            Step::ClearResolve => "ClearResolve",
-            Step::Post { .. } => "Post",
-            Step::Update { .. } => "Update",
-            Step::Unmark { .. } => "Unmark",
-            Step::Delete { .. } => "Delete",
-            Step::Release { .. } => "Release",
-            Step::Settle(_) => "Settle",
-        }
-    }
-}
 
 /// The next step for the Webhook in `view`.
 #[must_use]
@@ -158,7 +81,7 @@ fn decide(view: &View<'_>) -> Step {
         return remove::plan(view);
     }
     if let Some((token, id)) = view.unrecorded_id() {
-        return create::record(view, &token, &id);
+        return attempt::record(view, &token, &id);
     }
     if let Some(verdict) = view.standing_verdict() {
         return settle::keep(view, verdict);
@@ -193,7 +116,7 @@ impl View<'_> {
     fn identity_plan(&self, connection: &ConnectionFacts) -> Step {
         match self.identity() {
             view::Identity::Stored { id } => sync::stored(self, connection, id),
-            view::Identity::Carried { token } => create::post(self, connection, token),
+            view::Identity::Carried { token } => attempt::post(self, connection, token),
             view::Identity::Open { attempt } => resolve::uncertain(self, connection, Some(&attempt)),
             view::Identity::Bare => resolve::uncertain(self, connection, None),
             view::Identity::Free => create::first(self, connection),

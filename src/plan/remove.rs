@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::resolve::{self, Decision, Finding, decision};
+use super::decision::{Decision, decision};
+use super::facts::{Call, CallKind, Connection, ConnectionFacts};
+use super::resolve::{self, Finding};
 use super::settle::{self, readiness, settlement};
-use super::view::{Call, CallKind, Connection, ConnectionFacts, Identity, View};
-use super::{Step, memory};
+use super::step::Step;
+use super::view::{Identity, View};
 use crate::api::{DeletionPolicy, Failure, FailureClass, RESOLVE, Reason, Support};
 
 pub(super) fn plan(view: &View<'_>) -> Step {
@@ -68,7 +70,9 @@ fn remove(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     }
     match view.webhook.spec.deletion_policy() {
         DeletionPolicy::Orphan => orphan(view, connection, id),
-        DeletionPolicy::Delete if connection.capabilities.delete == Support::Absent => unsupported(view, connection, id),
+        DeletionPolicy::Delete if connection.capabilities.delete == Support::Absent => {
+            unsupported(view, connection, id)
+        }
         DeletionPolicy::Delete => Step::Delete { id: id.to_owned() },
         DeletionPolicy::Unknown => settle::report(view, Reason::InvalidSpec, super::view::UNKNOWN_POLICY),
     }
@@ -82,7 +86,9 @@ fn orphan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
         None => Step::ReadSecrets,
         Some(Ok(_)) => Step::Unmark { id: id.to_owned() },
         // Without the header values no full body can be sent, and the webhook is worth more than its marker.
-        Some(Err(_)) => Step::Release { why: "left at Orion with its marker: its Secrets are gone (deletionPolicy: Orphan)" },
+        Some(Err(_)) => {
+            Step::Release { why: "left at Orion with its marker: its Secrets are gone (deletionPolicy: Orphan)" }
+        }
     }
 }
 
@@ -114,17 +120,21 @@ fn after_not_found(view: &View<'_>, connection: &ConnectionFacts, id: &str, fail
     match (&view.round.remote, &view.round.list) {
         (None, _) if capabilities.get != Support::Absent => Step::Get { id: id.to_owned() },
         (Some((_, Ok(_))), _) => unsupported(view, connection, id),
-        (Some((_, Err(read))), _) if read.class == FailureClass::NotFound && read.json && capabilities.get == Support::Proven => {
+        (Some((_, Err(read))), _)
+            if read.class == FailureClass::NotFound && read.json && capabilities.get == Support::Proven =>
+        {
             next(view, connection, id)
         }
-        (Some((_, Err(read))), _) if !resolve::is_absent(read.class) => blocked(view, read),
+        (Some((_, Err(read))), _) if !read.class.is_absent() => blocked(view, read),
         (_, None) if capabilities.list != Support::Absent => Step::List { begun_after: view.now },
         (_, Some(Ok(list))) if list.get(id).is_some() => unsupported(view, connection, id),
         (_, Some(Ok(list))) if list.is_complete() => next(view, connection, id),
-        (_, Some(Ok(_))) => {
-            settle::retry(view, Reason::Deleting, "Orion's list is not complete; reading it again before this object is let go")
-        }
-        (_, Some(Err(read))) if !resolve::is_absent(read.class) => blocked(view, read),
+        (_, Some(Ok(_))) => settle::retry(
+            view,
+            Reason::Deleting,
+            "Orion's list is not complete; reading it again before this object is let go",
+        ),
+        (_, Some(Err(read))) if !read.class.is_absent() => blocked(view, read),
         (_, _) => unsupported(view, connection, id),
     }
 }
@@ -167,12 +177,14 @@ fn unsettled(view: &View<'_>, connection: &ConnectionFacts, attempt: Option<&cra
         Finding::Ours(_, ours) => match view.webhook.spec.deletion_policy() {
             DeletionPolicy::Orphan => Step::Release { why: "left at Orion (deletionPolicy: Orphan)" },
             DeletionPolicy::Unknown => settle::report(view, Reason::InvalidSpec, super::view::UNKNOWN_POLICY),
-            DeletionPolicy::Delete => match ours.iter().find(|id| !view.memory.deleted.contains(*id) && (view.held_by)(id).is_none()) {
-                Some(id) if connection.capabilities.delete == Support::Absent => unsupported(view, connection, id),
-                Some(id) => Step::Delete { id: id.clone() },
-                // The list was read before they were deleted, or another Webhook has taken them over.
-                None => Step::Release { why: "deleted at Orion" },
-            },
+            DeletionPolicy::Delete => {
+                match ours.iter().find(|id| !view.memory.deleted.contains(*id) && (view.held_by)(id).is_none()) {
+                    Some(id) if connection.capabilities.delete == Support::Absent => unsupported(view, connection, id),
+                    Some(id) => Step::Delete { id: id.clone() },
+                    // The list was read before they were deleted, or another Webhook has taken them over.
+                    None => Step::Release { why: "deleted at Orion" },
+                }
+            }
         },
     }
 }
@@ -199,7 +211,7 @@ fn blocked(view: &View<'_>, failure: &Failure) -> Step {
 }
 
 fn failure_is_final(failure: &Failure) -> bool {
-    resolve::is_absent(failure.class) || failure.class == FailureClass::Rejected
+    failure.class.is_absent() || failure.class == FailureClass::Rejected
 }
 
 fn deleting(view: &View<'_>) -> crate::api::Readiness {
@@ -208,12 +220,4 @@ fn deleting(view: &View<'_>) -> crate::api::Readiness {
 
 fn abandon(view: &View<'_>) -> String {
     settle::annotate_command(view, "abandon")
-}
-
-impl memory::Memory {
-    /// A webhook was deleted while its Webhook is going.
-    pub fn deleted(&mut self, id: &str) {
-        self.deleted.insert(id.to_owned());
-        self.copies.remove(id);
-    }
 }

@@ -2,68 +2,27 @@
 
 use std::time::Duration;
 
+use super::decision::{Decision, NO_TOKEN, fitting};
+use super::facts::ConnectionFacts;
 use super::settle::{self, readiness, settlement};
-use super::snapshot::Snapshot;
-use super::view::{Boot, ConnectionFacts, View};
-use super::{Step, adopt, create};
-use crate::api::{Attempt, FailureClass, RESOLVE, Reason, Support};
+use super::snapshot::{Boot, Snapshot};
+use super::step::Step;
+use super::view::View;
+use super::{adopt, attempt};
+use crate::api::{Attempt, FailureClass, Reason, Support};
 
 /// Two lists that show nothing of ours are this far apart, or less with a shorter settle time.
 const LISTS_APART: Duration = Duration::from_secs(5);
-
-/// A person's decision in the annotation `orion-operator.dev/resolve`.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Decision<'a> {
-    /// This Orion webhook is ours.
-    Adopt(&'a str),
-    /// POST again, whatever this attempt did.
-    Retry(&'a str),
-    /// Create anew, although this id is stored.
-    Recreate(&'a str),
-    /// Let the object go and send nothing.
-    Abandon,
-}
-
-pub(super) fn decision(text: &str) -> Option<Decision<'_>> {
-    let text = text.trim();
-    match text.split_once('=') {
-        Some(("adopt", id)) if !id.is_empty() => Some(Decision::Adopt(id)),
-        Some(("retry", token)) if !token.is_empty() => Some(Decision::Retry(token)),
-        Some(("recreate", id)) if !id.is_empty() => Some(Decision::Recreate(id)),
-        Some((_, _)) => None,
-        None => (text == "abandon").then_some(Decision::Abandon),
-    }
-}
-
-/// The decision in the annotation, if it fits the state of this Webhook.
-pub(super) fn fitting<'a>(view: &'a View<'_>) -> Option<Decision<'a>> {
-    let decision = decision(view.annotation(RESOLVE)?)?;
-    // A create of unknown result, also one that was begun to replace a stored id.
-    let doubtful = view.doubtful();
-    let fits = match decision {
-        Decision::Abandon => view.is_deleting(),
-        Decision::Adopt(_) | Decision::Retry(_) | Decision::Recreate(_) if view.is_deleting() => false,
-        Decision::Adopt(id) => view.stored_id() == Some(id) || doubtful.is_some(),
-        Decision::Retry(token) => doubtful.is_some_and(|open| token == if open.is_empty() { NO_TOKEN } else { &open }),
-        Decision::Recreate(id) => view.stored_id() == Some(id),
-    };
-    fits.then_some(decision)
-}
 
 /// Acts on a person's decision, if it fits the state of this (living) Webhook.
 pub(super) fn by_a_person(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
     match fitting(view)? {
         Decision::Adopt(id) if view.stored_id() == Some(id) => Some(Step::ClearResolve),
         Decision::Adopt(id) => Some(adopt::by_decision(view, connection, id, view.open_attempt().as_ref())),
-        Decision::Retry(_) => Some(create::attempt(view, connection, true)),
+        Decision::Retry(_) => Some(attempt::begin(view, connection, true)),
         // Acted on where the stored id is found to be gone or on another endpoint, and nowhere else.
         Decision::Recreate(_) | Decision::Abandon => None,
     }
-}
-
-/// A person wants the stored id, which is gone or out of reach, replaced.
-pub(super) fn is_to_recreate(view: &View<'_>) -> bool {
-    matches!(fitting(view), Some(Decision::Recreate(_)))
 }
 
 /// What is known of a create of unknown result.
@@ -88,7 +47,7 @@ pub(super) fn uncertain(view: &View<'_>, connection: &ConnectionFacts, attempt: 
         }
         (Finding::Alike(_) | Finding::Nothing, Some(adopt)) => adopt::plan(view, connection, adopt, attempt),
         (Finding::Alike(ids), None) => unresolved(view, ALIKE, &ids),
-        (Finding::Nothing, None) => create::attempt(view, connection, false),
+        (Finding::Nothing, None) => attempt::begin(view, connection, false),
     }
 }
 
@@ -135,7 +94,7 @@ fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settle
         Some(Ok(snapshot)) => snapshot,
         // A list that was seen to work and is not found now is a passing trouble.
         Some(Err(failure))
-            if is_absent(failure.class) && connection.capabilities.list != Support::Proven
+            if failure.class.is_absent() && connection.capabilities.list != Support::Proven
                 || failure.class == FailureClass::Forbidden =>
         {
             return Finding::NotYet(unresolved(view, "Orion has no list that these credentials may read", &[]));
@@ -175,7 +134,13 @@ fn not_before<'a>(view: &View<'_>, until: Boot) -> Finding<'a> {
 }
 
 /// Our marker is at Orion: the stored id, else the bytewise lowest, is recorded.
-pub(super) fn found(view: &View<'_>, connection: &ConnectionFacts, snapshot: &Snapshot, ours: &[String], token: Option<&str>) -> Step {
+pub(super) fn found(
+    view: &View<'_>,
+    connection: &ConnectionFacts,
+    snapshot: &Snapshot,
+    ours: &[String],
+    token: Option<&str>,
+) -> Step {
     let free = || ours.iter().filter(|id| (view.held_by)(id).is_none());
     let id = free().find(|id| view.stored_id() == Some(id.as_str())).or_else(|| free().min());
     match id.and_then(|id| snapshot.get(id)) {
@@ -183,9 +148,6 @@ pub(super) fn found(view: &View<'_>, connection: &ConnectionFacts, snapshot: &Sn
         None => adopt::held_by_another(view, ours.first().map_or("", String::as_str)),
     }
 }
-
-/// Stands for the token where a finalizer is all that is left of an attempt.
-const NO_TOKEN: &str = "none";
 
 pub(super) const ALIKE: &str = "Orion lists webhooks that could be the one, and shows no markers to tell";
 
@@ -207,26 +169,25 @@ pub(super) fn unresolved(view: &View<'_>, why: &str, candidates: &[&str]) -> Ste
     let kubectl = |value: &str| settle::annotate_command(view, value);
     let mut message = format!("{UNKNOWN}. {why}. ");
     if view.is_deleting() {
-        message.push_str(&format!("Look at Orion and delete it there if it exists, then let this object go: {}", kubectl("abandon")));
+        message.push_str(&format!(
+            "Look at Orion and delete it there if it exists, then let this object go: {}",
+            kubectl("abandon")
+        ));
     } else {
         message.push_str(&match candidates {
             [] => format!("If it exists at Orion: {}", kubectl("adopt=<id>")),
             ids => format!("If one of {} is it: {}", ids.join(", "), kubectl("adopt=<id>")),
         });
         match view.open_attempt() {
-            Some(attempt) => message.push_str(&format!(". If it does not: {}", kubectl(&format!("retry={}", attempt.token)))),
+            Some(attempt) => {
+                message.push_str(&format!(". If it does not: {}", kubectl(&format!("retry={}", attempt.token))))
+            }
             None => message.push_str(&format!(". If it does not: {}", kubectl(&format!("retry={NO_TOKEN}")))),
         }
     }
     settle::report(view, Reason::CreateUnresolved, message)
 }
 
-/// Answers that mean that Orion does not have the operation.
-pub(super) fn is_absent(class: FailureClass) -> bool {
-    matches!(class, FailureClass::NotFound | FailureClass::MethodNotAllowed)
-}
-
 fn or_unknown(text: &str) -> &str {
     if text.is_empty() { "unknown" } else { text }
 }
-

@@ -2,66 +2,14 @@
 
 use std::time::Duration;
 
-use super::memory::{Inputs, Verdict};
-use super::view::{Boot, ConnectionFacts, SecretProblem, Trouble, View};
-use super::resolve::{self, Decision};
-use super::{Step, memory};
+use super::decision::{self, Decision};
+use super::facts::{ConnectionFacts, SecretProblem, Trouble, digest};
+use super::snapshot::Boot;
+use super::step::{Guard, Settlement, Step, Verdict};
+use super::view::View;
 use crate::api::{
     AppliedSecret, Failure, REQUESTED_AT, RESOLVE, Readiness, Reason, State, WebhookStatus, conditions, ready_condition,
 };
-
-/// What must still hold when the status is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Guard {
-    /// The Webhook is the one that was read.
-    ResourceVersion,
-    /// It is the same object and this attempt is still the recorded one: an id is recorded only then.
-    Attempt(String),
-}
-
-/// The end of a reconcile.
-#[derive(Clone, Debug)]
-pub struct Settlement {
-    /// The status as it shall be; written only if it differs.
-    pub status: WebhookStatus,
-    /// Tests of the write.
-    pub guard: Guard,
-    /// What its conditions say.
-    pub readiness: Readiness,
-    /// What it was decided from.
-    pub inputs: Inputs,
-    /// When to look again; `None`: when something changes.
-    pub wake: Option<Boot>,
-    /// This was a failure: the next back-off is longer.
-    pub failed: bool,
-    /// Failures in a row, where this was none.
-    pub failures: u32,
-    /// What Orion is now known to have: `Some(None)` for no longer known.
-    pub synced: Option<Option<u64>>,
-    /// When drift is to be looked for next.
-    pub next_check: Option<Boot>,
-    /// This id was deleted, or found to be gone, while the Webhook is going.
-    pub gone: Option<String>,
-}
-
-impl Settlement {
-    pub(super) fn step(self) -> Step {
-        Step::Settle(Box::new(self))
-    }
-
-    pub(super) fn change(mut self, change: impl FnOnce(&mut WebhookStatus)) -> Self {
-        change(&mut self.status);
-        self
-    }
-
-    pub(super) fn settling(mut self, token: Option<&str>) -> Self {
-        if let Some(token) = token {
-            self.status.settled_attempt = Some(token.to_owned());
-            self.guard = Guard::Attempt(token.to_owned());
-        }
-        self
-    }
-}
 
 /// The least wait after a failure.
 const BACKOFF_BASE: Duration = Duration::from_secs(1);
@@ -104,7 +52,8 @@ pub(super) fn readiness(view: &View<'_>, reason: Reason, message: impl Into<Stri
         message.push_str(&format!(". To let this object go and leave Orion as it is: {command}"));
     }
     let is_in_sync = reason == Reason::Synced;
-    let fits = resolve::fitting(view).is_some_and(|decision| !(is_in_sync && matches!(decision, Decision::Recreate(_))));
+    let fits =
+        decision::fitting(view).is_some_and(|decision| !(is_in_sync && matches!(decision, Decision::Recreate(_))));
     if let Some(value) = view.annotation(RESOLVE).filter(|_| !fits) {
         let value: String = value.chars().filter(|c| c.is_ascii_graphic()).take(300).collect();
         message.push_str(&format!(". The annotation {RESOLVE}: {value} fits nothing here and was left alone"));
@@ -190,14 +139,19 @@ pub(super) fn dry_run(view: &View<'_>, what: &str) -> Step {
 }
 
 /// Orion has the webhook as declared.
-pub(super) fn synced(view: &View<'_>, connection: &ConnectionFacts, id: &str, versions: &[AppliedSecret]) -> Settlement {
+pub(super) fn synced(
+    view: &View<'_>,
+    connection: &ConnectionFacts,
+    id: &str,
+    versions: &[AppliedSecret],
+) -> Settlement {
     let next_check = view.now + view.interval().mul_f64(1.0 + view.jitter / 10.0);
     let message = format!("Orion at {} has the webhook as declared", connection.endpoint.host());
     let mut settlement = settlement(view, readiness(view, Reason::Synced, message), Some(next_check));
     settlement.status.webhook_id = Some(id.to_owned());
     settlement.status.endpoint = Some(connection.endpoint.as_str().to_owned());
     settlement.status.applied_secrets = versions.to_vec();
-    settlement.synced = Some(Some(memory::digest(&view.webhook.spec, versions)));
+    settlement.synced = Some(Some(digest(&view.webhook.spec, versions)));
     settlement.next_check = Some(next_check);
     settlement.failures = 0;
     settlement
@@ -226,14 +180,20 @@ pub fn progressing(view: &View<'_>) -> Option<WebhookStatus> {
 #[must_use]
 pub fn explain(failure: &Failure) -> String {
     let advice = match failure.reason() {
-        Reason::OrionUnavailable => "Trying again by itself; if it lasts, check the connection's URL and that Orion is up",
+        Reason::OrionUnavailable => {
+            "Trying again by itself; if it lasts, check the connection's URL and that Orion is up"
+        }
         Reason::Timeout => "Trying again by itself; if it lasts, check the network or raise the connection's timeout",
         Reason::TLSFailed => "Trying again by itself; check Orion's certificate, or give its CA to the connection",
         Reason::RateLimited => "Trying again by itself when Orion allows",
-        Reason::RemoteProtocolError => "Trying again by itself; check that the URL and path prefix lead to Orion and not to something in front of it",
+        Reason::RemoteProtocolError => {
+            "Trying again by itself; check that the URL and path prefix lead to Orion and not to something in front of it"
+        }
         Reason::Rejected => "Correct the spec; it is sent again when it changes",
         Reason::Unauthorized => "Renew the connection's credentials; it is tried again when they change",
-        Reason::Forbidden => "Give the credentials the right to manage webhooks, then annotate the Webhook with reconcile.fluxcd.io/requestedAt",
+        Reason::Forbidden => {
+            "Give the credentials the right to manage webhooks, then annotate the Webhook with reconcile.fluxcd.io/requestedAt"
+        }
         Reason::EndpointNotFound => "Check the connection's URL and path prefix",
         Reason::UnexpectedRedirect => "Redirects are never followed; give the connection the address it leads to",
         Reason::Conflict => "Find the webhook that is in the way at Orion; remove it, or adopt it with spec.adopt.id",
@@ -264,4 +224,27 @@ pub fn explain(failure: &Failure) -> String {
 /// The host of a webhook's url: all of it that a message may show.
 pub(super) fn url_host(url: &str) -> String {
     url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "its url".to_owned())
+}
+
+/// Nothing new is known: what was in sync stays so until `wake`, and of anything else no claim is made.
+pub(super) fn unsure(view: &View<'_>, wake: Boot) -> Settlement {
+    if view.is_synced() {
+        return stay(view, wake);
+    }
+    settlement(
+        view,
+        readiness(view, Reason::Progressing, "Orion does not find the webhook; looking again before anything is done"),
+        Some(wake),
+    )
+}
+
+/// The conditions stay as they are until `wake`.
+pub(super) fn stay(view: &View<'_>, wake: Boot) -> Settlement {
+    let status = view.status();
+    let ready = ready_condition(&status.conditions);
+    let reason = ready.and_then(|ready| ready.reason.parse().ok()).unwrap_or(Reason::Progressing);
+    let message = ready.map_or_else(|| "Looking at Orion again".to_owned(), |ready| ready.message.clone());
+    let mut readiness = readiness(view, reason, "");
+    readiness.message = message;
+    settlement(view, readiness, Some(wake))
 }

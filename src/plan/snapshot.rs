@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::view::Boot;
 use crate::api::{Owner, RemoteWebhook};
+
+/// Time since the machine booted, suspend included: it neither jumps nor stands still.
+pub type Boot = Duration;
 
 /// One reading of all webhooks.
 #[derive(Clone, Debug, Default)]

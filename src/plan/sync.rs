@@ -1,13 +1,13 @@
 //! A Webhook whose id is stored: kept as declared.
 
-use super::adopt::is_taken_by_force;
-use super::gone;
-use super::settle::{self, Settlement, failed, readiness, settlement, synced};
-use super::snapshot::Snapshot;
-use super::view::{Boot, Connection, ConnectionFacts, Identity, View};
+use super::facts::{Connection, ConnectionFacts, digest};
 use super::resolve::{self, Finding};
-use super::{Step, memory};
-use crate::api::{AppliedSecret, Failure, FailureClass, Reason, RemoteWebhook, Support, ready_condition};
+use super::settle::{self, failed, readiness, stay, synced};
+use super::snapshot::{Boot, Snapshot};
+use super::step::Step;
+use super::view::{Identity, View};
+use super::{adopt, attempt, decision, gone};
+use crate::api::{AppliedSecret, Failure, FailureClass, Reason, RemoteWebhook, Support};
 
 /// The id `id` is stored.
 pub(super) fn stored(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
@@ -22,14 +22,16 @@ pub(super) fn stored(view: &View<'_>, connection: &ConnectionFacts, id: &str) ->
     if let Some(step) = rotated(view, &status.applied_secrets) {
         return step;
     }
-    let versions = versions(view);
-    let wanted = memory::digest(&view.webhook.spec, &versions);
+    let versions = view.versions();
+    let wanted = digest(&view.webhook.spec, &versions);
     // A first miss is followed up, whatever led to it.
     let is_missing = !view.memory.missing.is_empty();
     let is_due = view.is_requested() || is_missing || view.memory.next_check.is_some_and(|check| check <= view.now);
     match view.memory.synced {
         Some(known) if known != wanted => update(view, connection, id),
-        Some(_) if !is_due => delete_copy(view, connection, id).unwrap_or_else(|| at_rest(view, connection, id, &versions)),
+        Some(_) if !is_due => {
+            delete_copy(view, connection, id).unwrap_or_else(|| at_rest(view, connection, id, &versions))
+        }
         Some(_) | None => observe(view, connection, id),
     }
 }
@@ -42,7 +44,8 @@ fn rotated(view: &View<'_>, applied: &[AppliedSecret]) -> Option<Step> {
         None => {
             let changed = view.webhook.spec.secret_names().into_iter().any(|name| {
                 let cached = view.secret_versions.get(name).and_then(Option::as_deref);
-                let applied = applied.iter().find(|secret| secret.name == name).map(|secret| secret.resource_version.as_str());
+                let applied =
+                    applied.iter().find(|secret| secret.name == name).map(|secret| secret.resource_version.as_str());
                 cached.is_none() || is_newer(cached, applied)
             });
             changed.then_some(Step::ReadSecrets)
@@ -60,21 +63,14 @@ fn is_newer(cached: Option<&str>, applied: Option<&str>) -> bool {
     }
 }
 
-/// The Secrets' versions: as read in this round, else as last pushed.
-fn versions(view: &View<'_>) -> Vec<AppliedSecret> {
-    match &view.round.secrets {
-        Some(Ok(values)) => values.versions.clone(),
-        Some(Err(_)) | None => view.status().applied_secrets,
-    }
-}
-
 /// Nothing is due.
 fn at_rest(view: &View<'_>, connection: &ConnectionFacts, id: &str, versions: &[AppliedSecret]) -> Step {
     let mut settlement = synced(view, connection, id, versions);
     if let (Some(known), Some(fresh)) = (view.memory.next_check, settlement.next_check) {
         // An interval that was shortened counts from now.
         let next_check = known.min(fresh);
-        let copies = view.memory.copies.values().map(|first| *first + view.settle_time(connection)).filter(|at| *at > view.now);
+        let copies =
+            view.memory.copies.values().map(|first| *first + view.settle_time(connection)).filter(|at| *at > view.now);
         settlement.next_check = Some(next_check);
         settlement.wake = copies.min().map_or(Some(next_check), |copy| Some(copy.min(next_check)));
     }
@@ -84,7 +80,7 @@ fn at_rest(view: &View<'_>, connection: &ConnectionFacts, id: &str, versions: &[
 /// Looks at Orion's side: a shared list while many are due, one GET when one was asked for.
 fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     if let Some(trouble) = &connection.trouble {
-        return if is_synced(view) {
+        return if view.is_synced() {
             let mut settlement = stay(view, view.now + settle::BACKOFF_CAP);
             settlement.next_check = Some(view.now);
             settlement.step()
@@ -110,9 +106,11 @@ fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
             None if by_get => Step::Get { id: id.to_owned() },
             None => gone::plan(view, connection, id),
         },
-        Some(Err(failure)) if !super::resolve::is_absent(failure.class) => check_failed(view, failure),
+        Some(Err(failure)) if !failure.class.is_absent() => check_failed(view, failure),
         Some(Err(_)) if by_get => Step::Get { id: id.to_owned() },
-        None if by_get && (view.is_requested() || !by_list || !view.memory.missing.is_empty()) => Step::Get { id: id.to_owned() },
+        None if by_get && (view.is_requested() || !by_list || !view.memory.missing.is_empty()) => {
+            Step::Get { id: id.to_owned() }
+        }
         None if by_list => Step::List { begun_after: list_age(view) },
         Some(Err(_)) | None => blind(view, connection, id),
     }
@@ -140,14 +138,14 @@ fn not_found(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
 fn list_age(view: &View<'_>) -> Boot {
     let shared = view.now.saturating_sub(view.interval() / 10);
     let own = view.memory.changed.map_or(shared, |changed| changed.max(shared));
-    gone::look_after(view).map_or(own, |second| second.max(own))
+    view.memory.second_look(view.settings).map_or(own, |second| second.max(own))
 }
 
 /// Orion cannot be looked at: only what was sent is known.
 fn blind(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
-    let is_pushed = versions_of(view) == versions(view);
-    if is_synced(view) && is_pushed || view.memory.synced.is_some() {
-        synced(view, connection, id, &versions(view)).step()
+    let is_pushed = versions_of(view) == view.versions();
+    if view.is_synced() && is_pushed || view.memory.synced.is_some() {
+        synced(view, connection, id, &view.versions()).step()
     } else {
         update(view, connection, id)
     }
@@ -162,7 +160,7 @@ fn compare(view: &View<'_>, connection: &ConnectionFacts, remote: &RemoteWebhook
     let is_same = view.desired(connection).is_some_and(|desired| remote.matches(&desired));
     // A masked value cannot be compared: a Secret that is not the applied one is pushed all the same.
     let is_pushed = view.memory.synced.is_some() || versions_of(view) == *versions;
-    if !is_same || !is_pushed || is_taken_by_force(view, connection, remote) {
+    if !is_same || !is_pushed || adopt::is_taken_by_force(view, connection, remote) {
         return update(view, connection, &remote.id);
     }
     delete_copy(view, connection, &remote.id).unwrap_or_else(|| synced(view, connection, &remote.id, versions).step())
@@ -174,7 +172,7 @@ fn versions_of(view: &View<'_>) -> Vec<AppliedSecret> {
 
 /// A check failed. What was synced stays so: the connection shows the trouble.
 fn check_failed(view: &View<'_>, failure: &Failure) -> Step {
-    if is_synced(view) {
+    if view.is_synced() {
         let mut settlement = stay(view, view.now + settle::backoff(view.memory.failures, view.jitter));
         settlement.failed = true;
         settlement.next_check = settlement.wake;
@@ -183,33 +181,6 @@ fn check_failed(view: &View<'_>, failure: &Failure) -> Step {
     let mut settlement = settle::failure(view, failure);
     settlement.next_check = settlement.wake;
     settlement.step()
-}
-
-/// The status says that this generation is in sync.
-fn is_synced(view: &View<'_>) -> bool {
-    let status = view.status();
-    ready_condition(&status.conditions).is_some_and(|ready| ready.status == "True")
-        && status.observed_generation == Some(view.generation())
-        && view.memory.synced.is_none_or(|known| known == memory::digest(&view.webhook.spec, &versions(view)))
-}
-
-/// Nothing new is known: what was in sync stays so until `wake`, and of anything else no claim is made.
-pub(super) fn unsure(view: &View<'_>, wake: Boot) -> Settlement {
-    if is_synced(view) {
-        return stay(view, wake);
-    }
-    settlement(view, readiness(view, Reason::Progressing, "Orion does not find the webhook; looking again before anything is done"), Some(wake))
-}
-
-/// The conditions stay as they are until `wake`.
-fn stay(view: &View<'_>, wake: Boot) -> Settlement {
-    let status = view.status();
-    let ready = ready_condition(&status.conditions);
-    let reason = ready.and_then(|ready| ready.reason.parse().ok()).unwrap_or(Reason::Progressing);
-    let message = ready.map_or_else(|| "Looking at Orion again".to_owned(), |ready| ready.message.clone());
-    let mut readiness = readiness(view, reason, "");
-    readiness.message = message;
-    settlement(view, readiness, Some(wake))
 }
 
 /// Brings the webhook to what is declared.
@@ -243,9 +214,14 @@ fn unsupported(view: &View<'_>, connection: &ConnectionFacts) -> Step {
     )
 }
 
-pub(super) fn after_update(view: &View<'_>, connection: &ConnectionFacts, id: &str, result: &Result<String, Failure>) -> Step {
+pub(super) fn after_update(
+    view: &View<'_>,
+    connection: &ConnectionFacts,
+    id: &str,
+    result: &Result<String, Failure>,
+) -> Step {
     match result {
-        Ok(_) => synced(view, connection, id, &versions(view)).step(),
+        Ok(_) => synced(view, connection, id, &view.versions()).step(),
         Err(failure) if failure.class == FailureClass::MethodNotAllowed => unsupported(view, connection),
         Err(failure) if failure.class == FailureClass::NotFound => {
             let message = "Orion does not find the webhook for an update; looking whether it is gone";
@@ -284,9 +260,14 @@ fn delete_copy(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Optio
 }
 
 /// A copy was deleted, or not: either way the stored webhook is what counts, and the next round looks again.
-pub(super) fn after_copy_deleted(view: &View<'_>, connection: &ConnectionFacts, _copy: &str, _: &Result<String, Failure>) -> Step {
+pub(super) fn after_copy_deleted(
+    view: &View<'_>,
+    connection: &ConnectionFacts,
+    _copy: &str,
+    _: &Result<String, Failure>,
+) -> Step {
     match view.stored_id() {
-        Some(id) => synced(view, connection, id, &versions(view)).step(),
+        Some(id) => synced(view, connection, id, &view.versions()).step(),
         None => settle::retry(view, Reason::Progressing, "Looking at Orion again"),
     }
 }
@@ -299,22 +280,24 @@ fn moved(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     match &view.round.remote {
         None if connection.capabilities.get != Support::Absent => return Step::Get { id: id.to_owned() },
         Some((_, Ok(remote))) if remote.owner().is_some() && remote.owner() == view.owner(connection) => {
-            return super::adopt::take_over(view, connection, remote, None);
+            return adopt::take_over(view, connection, remote, None);
         }
-        Some((_, Err(failure))) if !resolve::is_absent(failure.class) => return settle::failure(view, failure).step(),
+        Some((_, Err(failure))) if !failure.class.is_absent() => return settle::failure(view, failure).step(),
         Some(_) | None => {}
     }
     if let Some(attempt) = view.open_attempt() {
         // An attempt to replace it was begun before. Only if that is known to have made nothing, a person may begin another.
         match resolve::find(view, connection, Some(&attempt)) {
             Finding::NotYet(step) => return step,
-            Finding::Ours(snapshot, ours) => return resolve::found(view, connection, snapshot, ours, Some(&attempt.token)),
+            Finding::Ours(snapshot, ours) => {
+                return resolve::found(view, connection, snapshot, ours, Some(&attempt.token));
+            }
             Finding::Alike(ids) => return resolve::unresolved(view, resolve::ALIKE, &ids),
             Finding::Nothing => {}
         }
     }
-    if resolve::is_to_recreate(view) {
-        return super::create::attempt(view, connection, true);
+    if decision::is_to_recreate(view) {
+        return attempt::begin(view, connection, true);
     }
     settle::report(
         view,
@@ -332,27 +315,36 @@ fn moved(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
 /// `spec.suspend`: nothing is changed at Orion. Ready stays True only if the rest of the spec is what was last synced.
 pub(super) fn suspended(view: &View<'_>) -> Step {
     let applied = view.status().applied_secrets;
-    let wanted = memory::digest(&view.webhook.spec, &applied);
+    let wanted = digest(&view.webhook.spec, &applied);
     let is_synced = match (view.identity(), view.memory.synced) {
-        (Identity::Stored { .. }, Some(known)) => known == wanted && was_ready(view),
-        (Identity::Stored { .. }, None) if view.status().observed_generation == Some(view.generation()) => was_ready(view),
-        (Identity::Stored { id }, None) if was_ready(view) => match seen(view, id) {
+        (Identity::Stored { .. }, Some(known)) => known == wanted && view.was_ready(),
+        (Identity::Stored { .. }, None) if view.status().observed_generation == Some(view.generation()) => {
+            view.was_ready()
+        }
+        (Identity::Stored { id }, None) if view.was_ready() => match seen(view, id) {
             Seen::Not(step) => return step,
             Seen::Same(same) => same,
         },
-        (Identity::Stored { .. } | Identity::Carried { .. } | Identity::Open { .. } | Identity::Bare | Identity::Free, _) => false,
+        (
+            Identity::Stored { .. }
+            | Identity::Carried { .. }
+            | Identity::Open { .. }
+            | Identity::Bare
+            | Identity::Free,
+            _,
+        ) => false,
     };
     if !is_synced {
-        return settle::report(view, Reason::Suspended, "Suspended; the spec is sent to Orion when spec.suspend is taken out");
+        return settle::report(
+            view,
+            Reason::Suspended,
+            "Suspended; the spec is sent to Orion when spec.suspend is taken out",
+        );
     }
     let mut settlement = stay(view, view.now);
     settlement.wake = None;
     settlement.synced = Some(Some(wanted));
     settlement.step()
-}
-
-fn was_ready(view: &View<'_>) -> bool {
-    ready_condition(&view.status().conditions).is_some_and(|ready| ready.status == "True")
 }
 
 enum Seen {

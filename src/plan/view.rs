@@ -1,189 +1,19 @@
-//! The facts that a decision is made from.
+//! The Webhook as a decision sees it: what is stored in it, what is remembered of it, and the facts around it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::memory::{Inputs, Memory, Verdict};
-use super::snapshot::Snapshot;
+use super::facts::{Connection, ConnectionFacts, Round, Settings, desired, digest};
+use super::memory::Memory;
+use super::snapshot::Boot;
+use super::step::{Inputs, Verdict};
 use crate::api::{
-    AppliedSecret, Attempt, CREATE_ATTEMPT, Capabilities, ConnectionKind, DeletionPolicy, Desired, Endpoint, FINALIZER, Failure, HeaderValue, InstanceId,
-    Owner, REQUESTED_AT, RESOLVE, Reason, RemoteWebhook, State, Webhook, WebhookStatus, parse_duration,
+    AppliedSecret, Attempt, CREATE_ATTEMPT, ConnectionKind, DeletionPolicy, Desired, FINALIZER, Owner, REQUESTED_AT,
+    RESOLVE, State, Webhook, WebhookStatus, parse_duration, ready_condition,
 };
-
-/// Time since the machine booted, suspend included: it neither jumps nor stands still.
-pub type Boot = Duration;
-
-/// The operator's settings that decisions depend on.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// This installation.
-    pub instance: InstanceId,
-    /// Time between drift checks where the spec names none.
-    pub interval: Duration,
-    /// The least time between drift checks.
-    pub min_interval: Duration,
-    /// How long a create may take to show in lists (`--create-settle`).
-    pub create_settle: Duration,
-    /// Nothing is changed at Orion.
-    pub dry_run: bool,
-}
-
-/// The connection that the Webhook uses.
-#[derive(Clone, Debug)]
-pub enum Connection {
-    /// There is none of that name.
-    Missing {
-        /// What to do.
-        message: String,
-    },
-    /// It is not Ready.
-    NotReady {
-        /// Its reason and message.
-        message: String,
-    },
-    /// It does not serve this Webhook.
-    NotAllowed {
-        /// Why, and what to do.
-        message: String,
-    },
-    /// It can be used.
-    Usable(Box<ConnectionFacts>),
-}
-
-/// What is known of a connection.
-#[derive(Clone, Debug)]
-pub struct ConnectionFacts {
-    /// The API base.
-    pub endpoint: Endpoint,
-    /// What Orion can do.
-    pub capabilities: Capabilities,
-    /// Our webhooks carry the owner marker.
-    pub ownership: bool,
-    /// Webhooks may adopt by id.
-    pub adoption: bool,
-    /// Time-out of one call.
-    pub timeout: Duration,
-    /// Trouble of the whole connection: Webhooks wait for it without attempts.
-    pub trouble: Option<Trouble>,
-    /// A listed webhook showed a readable marker: they survive here.
-    pub markers_survive: bool,
-    /// A stored id has been seen since the endpoint or the credentials changed.
-    pub proven: bool,
-    /// Grows whenever the credentials change.
-    pub credentials: u64,
-    /// Grows whenever the connection comes back from trouble.
-    pub recoveries: u64,
-    /// The newest list read.
-    pub last_list: Option<Arc<Snapshot>>,
-}
-
-/// Trouble of a whole connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// Its reason.
-    pub reason: Reason,
-    /// Stable message.
-    pub message: String,
-}
-
-/// Header values read from Secrets, in the order of the spec.
-#[derive(Clone, Debug)]
-pub struct SecretValues {
-    /// Name and value of each header of the spec, literal ones too.
-    pub headers: Vec<(String, HeaderValue)>,
-    /// The Secrets they came from, by name.
-    pub versions: Vec<AppliedSecret>,
-}
-
-/// Header values cannot be had.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretProblem {
-    /// `SecretNotFound` or `SecretInvalid`.
-    pub reason: Reason,
-    /// What to do. Never holds a value.
-    pub message: String,
-}
-
-/// What a look at other webhooks of the connection found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Others {
-    /// How many were looked at.
-    pub looked_at: usize,
-    /// How many of them are gone.
-    pub gone: usize,
-    /// How many ids of the connection are known to be gone within an interval, this one included.
-    pub gone_in_all: usize,
-    /// How many ids the connection has.
-    pub stored: usize,
-}
-
-impl Others {
-    /// More than 20 %, and at least 5, of the connection's ids are gone (design section 4, `MassDrift`).
-    #[must_use]
-    pub fn is_mass_drift(&self) -> bool {
-        let gone = self.gone_in_all.max(self.gone);
-        gone >= 5 && (self.gone_in_all * 5 > self.stored || self.gone * 5 > self.looked_at)
-    }
-}
-
-/// The one change at Orion of this reconcile.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// Which.
-    pub kind: CallKind,
-    /// How it went; a POST gives the id.
-    pub result: Result<String, Failure>,
-}
-
-/// Kinds of change at Orion.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallKind {
-    /// Create.
-    Post {
-        /// Under this attempt.
-        token: String,
-    },
-    /// Update.
-    Update {
-        /// Of this id.
-        id: String,
-    },
-    /// Update that takes the marker off.
-    Unmark {
-        /// Of this id.
-        id: String,
-    },
-    /// Delete.
-    Delete {
-        /// Of this id.
-        id: String,
-    },
-}
-
-/// What this reconcile has read and done so far. A change at Orion clears what was read from it before.
-#[derive(Clone, Debug, Default)]
-pub struct Round {
-    /// resourceVersions in the Secret cache before `ReadSecrets` read the values: a later one is news.
-    pub secret_versions: Option<BTreeMap<String, Option<String>>>,
-    /// Read by `ReadSecrets`.
-    pub secrets: Option<Result<SecretValues, SecretProblem>>,
-    /// Read by `Get`, with the id that was asked for.
-    pub remote: Option<(String, Result<RemoteWebhook, Failure>)>,
-    /// Read by `List`.
-    pub list: Option<Result<Arc<Snapshot>, Failure>>,
-    /// Read by `LookAtOthers`.
-    pub others: Option<Others>,
-    /// Result of `Prepare`.
-    pub prepared: Option<Result<(), Failure>>,
-    /// A POST was refused with 401 and the credentials were read again.
-    pub logged_in_again: bool,
-    /// The change at Orion.
-    pub call: Option<Call>,
-}
 
 /// Everything a decision may depend on.
 pub struct View<'a> {
@@ -267,8 +97,38 @@ impl View<'_> {
         match (self.stored_id(), open) {
             (Some(id), _) => Identity::Stored { id },
             (None, Some(attempt)) => Identity::Open { attempt },
-            (None, None) if self.has_finalizer() && self.annotation(CREATE_ATTEMPT).is_none() && !self.memory.held => Identity::Bare,
+            (None, None) if self.has_finalizer() && self.annotation(CREATE_ATTEMPT).is_none() && !self.memory.held => {
+                Identity::Bare
+            }
             (None, None) => Identity::Free,
+        }
+    }
+
+    /// The token (or nothing) of a create whose result this process does not know.
+    #[must_use]
+    pub fn doubtful(&self) -> Option<String> {
+        let marker_listed = || match self.connection {
+            Connection::Usable(facts) => {
+                let owner = self.owner(facts);
+                let list = facts.last_list.as_ref();
+                owner.is_some_and(|owner| list.is_some_and(|list| !list.ids_of(&owner).is_empty()))
+            }
+            Connection::Missing { .. } | Connection::NotReady { .. } | Connection::NotAllowed { .. } => false,
+        };
+        // An id that came and is not recorded yet is a known result.
+        let created = self.memory.created.as_ref().map(|created| created.token.as_str());
+        let unknown = |attempt: Attempt| (created != Some(attempt.token.as_str())).then_some(attempt.token);
+        match self.identity() {
+            Identity::Open { attempt } => unknown(attempt),
+            Identity::Bare => Some(String::new()),
+            // Once in doubt, until a whole look has ended it: one list without the marker does not.
+            Identity::Free => {
+                let already = self.memory.doubt.as_ref().is_some_and(|doubt| doubt.token.is_empty());
+                (already || marker_listed()).then(String::new)
+            }
+            // A stored id that is gone may be followed by an attempt whose result is not known either.
+            Identity::Stored { .. } => self.open_attempt().and_then(unknown),
+            Identity::Carried { .. } => None,
         }
     }
 
@@ -339,6 +199,27 @@ impl View<'_> {
         self.settings.create_settle.max(connection.timeout + Duration::from_secs(3))
     }
 
+    /// The Secrets' versions: as read in this round, else as last pushed.
+    pub(super) fn versions(&self) -> Vec<AppliedSecret> {
+        match &self.round.secrets {
+            Some(Ok(values)) => values.versions.clone(),
+            Some(Err(_)) | None => self.status().applied_secrets,
+        }
+    }
+
+    /// The status says Ready, of whatever generation.
+    pub(super) fn was_ready(&self) -> bool {
+        ready_condition(&self.status().conditions).is_some_and(|ready| ready.status == "True")
+    }
+
+    /// The status says that this generation is in sync.
+    pub(super) fn is_synced(&self) -> bool {
+        let known = self.memory.synced;
+        self.was_ready()
+            && self.status().observed_generation == Some(self.generation())
+            && known.is_none_or(|known| known == digest(&self.webhook.spec, &self.versions()))
+    }
+
     /// A check was asked for by annotation and not answered yet.
     pub(super) fn is_requested(&self) -> bool {
         let handled = self.webhook.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_deref());
@@ -358,7 +239,9 @@ impl View<'_> {
             return Some(UNKNOWN_POLICY.to_owned());
         }
         if spec.connection_ref.as_ref().is_some_and(|reference| reference.kind == Some(ConnectionKind::Unknown)) {
-            return Some("spec.connectionRef.kind: this version knows OrionConnection and ClusterOrionConnection".to_owned());
+            return Some(
+                "spec.connectionRef.kind: this version knows OrionConnection and ClusterOrionConnection".to_owned(),
+            );
         }
         spec.interval.as_deref().and_then(|text| parse_duration(text).err()).map(|why| format!("spec.interval: {why}"))
     }
@@ -368,15 +251,3 @@ impl View<'_> {
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 pub(super) const UNKNOWN_POLICY: &str = "spec.deletionPolicy: this version knows Delete and Orphan";
-
-/// The body that `spec` declares, with its header values at hand.
-#[must_use]
-pub fn desired(spec: &crate::api::WebhookSpec, values: &SecretValues, owner: Option<Owner>) -> Desired {
-    Desired {
-        url: spec.url.clone(),
-        user_id: spec.user_id.clone(),
-        presence_name: spec.presence_name.clone(),
-        headers: values.headers.clone(),
-        owner,
-    }
-}

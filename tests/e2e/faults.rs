@@ -24,7 +24,12 @@ fn post_faults() -> Vec<(&'static str, Action, &'static str, &'static str)> {
         ("408", Action::status(408), "Unknown", "CreateUncertain"),
         ("425", Action::status(425), "Unknown", "CreateUncertain"),
         ("500", Action::status(500), "Unknown", "CreateUncertain"),
-        ("502", Action::Status(ErrorAnswer { code: 502, body: BodyKind::Html, retry_after: None }), "Unknown", "CreateUncertain"),
+        (
+            "502",
+            Action::Status(ErrorAnswer { code: 502, body: BodyKind::Html, retry_after: None }),
+            "Unknown",
+            "CreateUncertain",
+        ),
         ("503", Action::status(503), "Unknown", "CreateUncertain"),
         ("reset", Action::ResetBeforeEffect, "Unknown", "CreateUncertain"),
         ("lost", Action::LostAnswer, "Unknown", "CreateUncertain"),
@@ -73,7 +78,9 @@ fn a_refused_edit_is_told_and_the_next_one_is_sent() {
         let _operator = world.operator(&[]).await;
         world.create("hook", spec("edit")).await;
         world.synced("hook").await;
-        for (code, status, reason) in [(422, "False", "Rejected"), (403, "False", "Forbidden"), (500, "False", "OrionUnavailable")] {
+        for (code, status, reason) in
+            [(422, "False", "Rejected"), (403, "False", "Forbidden"), (500, "False", "OrionUnavailable")]
+        {
             world.sim.add_fault(Fault::on(Operation::Put, Action::status(code)));
             world.merge("hook", json!({"spec": {"userId": format!("user-{code}")}})).await;
             world.ready("hook", status, reason).await;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use devkit::sim::{Fault, Operation};
 use devkit::sim::Action;
+use devkit::sim::{Fault, Operation};
 use futures::{StreamExt, stream};
 use kube::api::ListParams;
 use orion_operator::api::ready_condition;
@@ -16,7 +16,11 @@ async fn all_ready(world: &World, number: usize) {
     until("all are Ready", async || {
         let list = world.webhooks().list(&ListParams::default()).await.unwrap();
         let is_ready = |webhook: &&orion_operator::api::Webhook| {
-            webhook.status.as_ref().and_then(|status| ready_condition(&status.conditions)).is_some_and(|ready| ready.status == "True")
+            webhook
+                .status
+                .as_ref()
+                .and_then(|status| ready_condition(&status.conditions))
+                .is_some_and(|ready| ready.status == "True")
         };
         (list.items.iter().filter(is_ready).count() == number).then_some(())
     })
@@ -28,12 +32,14 @@ fn two_writes_and_one_call_each_then_nothing() {
     run(async |world| {
         // The limit of the flags' defaults, so that waiting for it is part of what is counted.
         let mut operator = world.operator(&["--orion-rate-limit", "20/40", "--interval", "5m"]).await;
-        stream::iter(0..FLEET).for_each_concurrent(16, |n| {
-            let world = &world;
-            async move {
-                world.create(&format!("hook-{n}"), spec(&format!("fleet-{n}"))).await;
-            }
-        }).await;
+        stream::iter(0..FLEET)
+            .for_each_concurrent(16, |n| {
+                let world = &world;
+                async move {
+                    world.create(&format!("hook-{n}"), spec(&format!("fleet-{n}"))).await;
+                }
+            })
+            .await;
         all_ready(&world, FLEET).await;
         assert_eq!(world.calls(Operation::Create), FLEET as u64);
         assert_eq!(world.sim.webhooks().len(), FLEET);

@@ -84,8 +84,7 @@ fn a_panic_in_one_reconcile_leaves_the_others_running() {
     run(async |world| {
         let stop = CancellationToken::new();
         let (ready, _is_ready) = watch::channel(false);
-        let watching =
-            Watching { namespaces: Some(BTreeSet::from([world.namespace.clone()])), label_selector: None };
+        let watching = Watching { namespaces: Some(BTreeSet::from([world.namespace.clone()])), label_selector: None };
         let running = tokio::spawn(controller::run(
             config(&world, world.client.clone()),
             watching,
@@ -139,6 +138,10 @@ fn an_object_that_does_not_decode_leaves_the_others_running() {
             world.synced(&format!("hook-{n}")).await;
         }
         assert_eq!(world.calls(Operation::Create), 3);
-        world.plane.kubectl_ok(&["delete", "webhook", "-n", &world.namespace, "strange", "--timeout=20s"]).await.unwrap();
+        world
+            .plane
+            .kubectl_ok(&["delete", "webhook", "-n", &world.namespace, "strange", "--timeout=20s"])
+            .await
+            .unwrap();
     });
 }

@@ -19,12 +19,17 @@ fn each_change_reaches_orion_as_declared() {
             {"name": "X-Team", "value": "data"},
         ]);
         world.create("hook", declared).await;
-        world.plane.kubectl_ok(&["wait", "-n", &world.namespace, "webhook/hook", "--for=condition=Ready", "--timeout=60s"]).await.unwrap();
+        world
+            .plane
+            .kubectl_ok(&["wait", "-n", &world.namespace, "webhook/hook", "--for=condition=Ready", "--timeout=60s"])
+            .await
+            .unwrap();
 
         // Created: the body is what is declared, plus the owner marker.
         let created = world.synced("hook").await;
         let owner = InstanceId::new("e2e").owner(&world.namespace, "hook");
-        let body = world.sim.requests().into_iter().find(|request| request.operation == Operation::Create).unwrap().body;
+        let body =
+            world.sim.requests().into_iter().find(|request| request.operation == Operation::Create).unwrap().body;
         assert_eq!(
             body.unwrap(),
             json!({
@@ -49,8 +54,13 @@ fn each_change_reaches_orion_as_declared() {
         assert_eq!(world.at_orion("lifecycle")[0].user_id, "user-43");
 
         // A header removed.
-        world.merge("hook", json!({"spec": {"headers": [
-            {"name": "X-Webhook-Secret", "valueFrom": {"secretKeyRef": {"name": "hook-secret", "key": "token"}}}]}})).await;
+        world
+            .merge(
+                "hook",
+                json!({"spec": {"headers": [
+            {"name": "X-Webhook-Secret", "valueFrom": {"secretKeyRef": {"name": "hook-secret", "key": "token"}}}]}}),
+            )
+            .await;
         world.synced("hook").await;
         let (users, marker) = headers(&world.at_orion("lifecycle")[0]);
         assert_eq!(users, [("X-Webhook-Secret".to_owned(), "s3cret-one".to_owned())]);
@@ -143,7 +153,10 @@ fn drift_heals_after_the_interval_and_at_once_on_request() {
         let slow = id(&world.synced("slow").await);
 
         world.sim.edit(&fast, |webhook| webhook.url = "https://drifted.example.com/".into());
-        until("drift is healed", async || (world.at_orion("drift")[0].url == "https://hooks.example.com/orion").then_some(())).await;
+        until("drift is healed", async || {
+            (world.at_orion("drift")[0].url == "https://hooks.example.com/orion").then_some(())
+        })
+        .await;
 
         world.sim.edit(&slow, |webhook| webhook.user_id = "drifted".into());
         world.annotate("slow", REQUESTED_AT, "now-1").await;

@@ -16,7 +16,8 @@ impl Operator {
     /// Starts one for the namespace of `world`, and waits until its caches are filled.
     pub async fn start(world: &World, more: &[&str]) -> Self {
         let operator = Self::spawn(world, more);
-        until("the operator's caches are filled", async || operator.log().contains("caches are filled").then_some(())).await;
+        until("the operator's caches are filled", async || operator.log().contains("caches are filled").then_some(()))
+            .await;
         operator
     }
 
@@ -32,7 +33,12 @@ impl Operator {
             .args(["--orion-url", &world.sim.url(), "--orion-token-file", world.token_file.to_str().unwrap()])
             .args(["--metrics-bind-address", "0", "--health-probe-bind-address", "0", "--log-level", "trace"]);
         // The last one of a repeated flag would be refused, so defaults of the tests give way to the test's own.
-        for (flag, value) in [("--min-interval", "1s"), ("--create-settle", "4s"), ("--orion-timeout", "1s"), ("--orion-rate-limit", "0")] {
+        for (flag, value) in [
+            ("--min-interval", "1s"),
+            ("--create-settle", "4s"),
+            ("--orion-timeout", "1s"),
+            ("--orion-rate-limit", "0"),
+        ] {
             if !more.contains(&flag) {
                 command.args([flag, value]);
             }

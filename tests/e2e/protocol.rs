@@ -15,7 +15,13 @@ fn each_shape_of_an_id_is_understood() {
         (CreateAnswer::Bare, IdFormat::Number),
         (CreateAnswer::ObjectId, IdFormat::Number),
     ] {
-        let config = Config { create_answer, id_format, openapi: OpenApi::Prefix, list_shape: ListShape::Array, ..Config::default() };
+        let config = Config {
+            create_answer,
+            id_format,
+            openapi: OpenApi::Prefix,
+            list_shape: ListShape::Array,
+            ..Config::default()
+        };
         run_with(config, async |world| {
             let _operator = world.operator(&[]).await;
             world.create("hook", spec("shape")).await;
@@ -35,7 +41,8 @@ fn a_status_that_was_wiped_finds_its_webhook_again() {
         let _operator = world.operator(&[]).await;
         world.create("hook", spec("wiped")).await;
         let first = id(&world.synced("hook").await);
-        let empty: Patch<()> = Patch::Json(serde_json::from_value(json!([{"op": "replace", "path": "/status", "value": {}}])).unwrap());
+        let empty: Patch<()> =
+            Patch::Json(serde_json::from_value(json!([{"op": "replace", "path": "/status", "value": {}}])).unwrap());
         world.webhooks().patch_status("hook", &PatchParams::default(), &empty).await.unwrap();
         world.ready("hook", "Unknown", "CreateUncertain").await;
         assert_eq!(id(&world.synced("hook").await), first);
@@ -225,15 +232,18 @@ fn an_attempt_of_another_installation_is_left_to_a_person() {
 
 #[test]
 fn without_get_and_openapi_a_lost_webhook_is_made_again() {
-    run_with(Config { get: false, openapi: OpenApi::Off, list_shape: ListShape::Array, ..Config::default() }, async |world| {
-        let _operator = world.operator(&["--interval", "2s"]).await;
-        world.create("hook", spec("listed-only")).await;
-        let first = id(&world.synced("hook").await);
-        world.sim.remove(&first);
-        let second = until("it is made again", async || world.at_orion("listed-only").pop()).await;
-        until("its id is recorded", async || (id(&world.get("hook").await) == second.id).then_some(())).await;
-        assert!(headers(&second).1.is_some());
-    });
+    run_with(
+        Config { get: false, openapi: OpenApi::Off, list_shape: ListShape::Array, ..Config::default() },
+        async |world| {
+            let _operator = world.operator(&["--interval", "2s"]).await;
+            world.create("hook", spec("listed-only")).await;
+            let first = id(&world.synced("hook").await);
+            world.sim.remove(&first);
+            let second = until("it is made again", async || world.at_orion("listed-only").pop()).await;
+            until("its id is recorded", async || (id(&world.get("hook").await) == second.id).then_some(())).await;
+            assert!(headers(&second).1.is_some());
+        },
+    );
 }
 
 #[test]

@@ -11,7 +11,8 @@ use super::world::{condition, headers, run, spec, until};
 
 fn with_secret(presence: &str, name: &str, key: &str) -> serde_json::Value {
     let mut declared = spec(presence);
-    declared["headers"] = json!([{"name": "X-Webhook-Secret", "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}]);
+    declared["headers"] =
+        json!([{"name": "X-Webhook-Secret", "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}]);
     declared
 }
 
@@ -35,7 +36,8 @@ fn a_missing_secret_is_waited_for_and_seen_at_once() {
 fn a_value_that_no_header_can_carry_is_refused_until_it_is_changed() {
     run(async |world| {
         let _operator = world.operator(&[]).await;
-        for (name, value) in [("newline", "value\n"), ("empty", ""), ("unicode", "gr\u{fc}n"), ("split", "a\r\nX-B: c")] {
+        for (name, value) in [("newline", "value\n"), ("empty", ""), ("unicode", "gr\u{fc}n"), ("split", "a\r\nX-B: c")]
+        {
             world.secret(name, json!({"token": value})).await;
             world.create(name, with_secret(name, name, "token")).await;
             let webhook = world.ready(name, "False", "SecretInvalid").await;
@@ -108,7 +110,8 @@ fn a_secret_value_shows_nowhere_whatever_goes_wrong() {
         world.ready("fine", "False", "Unauthorized").await;
         operator.stop().await;
 
-        let webhooks = serde_json::to_string(&world.webhooks().list(&ListParams::default()).await.unwrap().items).unwrap();
+        let webhooks =
+            serde_json::to_string(&world.webhooks().list(&ListParams::default()).await.unwrap().items).unwrap();
         let events: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
         let events = serde_json::to_string(&events.list(&ListParams::default()).await.unwrap().items).unwrap();
         let log = operator.log();

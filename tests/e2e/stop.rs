@@ -76,7 +76,9 @@ fn wrong_usage_exits_with_2_and_a_failed_start_with_1() {
     run(async |world| {
         let binary = env!("CARGO_BIN_EXE_orion-operator");
         let status = |arguments: &[&str]| std::process::Command::new(binary).args(arguments).output().unwrap();
-        for wrong in [&["--orion-timeout", "1h"][..], &["--orion-rate-limit", "fast"], &["--interval", "0s"], &["--nonsense"]] {
+        for wrong in
+            [&["--orion-timeout", "1h"][..], &["--orion-rate-limit", "fast"], &["--interval", "0s"], &["--nonsense"]]
+        {
             assert_eq!(status(wrong).status.code(), Some(2), "{wrong:?}");
         }
         let kubeconfig = world.kubeconfig.to_str().unwrap();

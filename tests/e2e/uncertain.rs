@@ -75,8 +75,15 @@ fn a_list_that_lies_is_not_believed() {
 
 #[test]
 fn without_a_list_a_person_decides() {
-    let post_only =
-        Config { list: false, get: false, put: false, patch: false, delete: false, openapi: OpenApi::Off, ..Config::default() };
+    let post_only = Config {
+        list: false,
+        get: false,
+        put: false,
+        patch: false,
+        delete: false,
+        openapi: OpenApi::Off,
+        ..Config::default()
+    };
     run_with(post_only, async |world| {
         let _operator = world.operator(&[]).await;
         world.create("plain", spec("plain")).await;
@@ -95,7 +102,8 @@ fn without_a_list_a_person_decides() {
         world.annotate("adopted", RESOLVE, &format!("adopt={found}")).await;
         assert_eq!(id(&world.synced("adopted").await), found);
 
-        let token = retried.metadata.annotations.as_ref().unwrap()[CREATE_ATTEMPT].split(' ').next().unwrap().to_owned();
+        let token =
+            retried.metadata.annotations.as_ref().unwrap()[CREATE_ATTEMPT].split(' ').next().unwrap().to_owned();
         assert!(message(&retried).contains(&format!("{RESOLVE}=retry={token}")), "{}", message(&retried));
         world.annotate("retried", RESOLVE, "retry=wrong").await;
         until("a value that fits nothing is named", async || {

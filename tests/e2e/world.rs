@@ -137,7 +137,8 @@ impl World {
 
     pub async fn deleted(&self, name: &str) {
         self.delete(name).await;
-        until("the object is gone", async || self.webhooks().get_opt(name).await.unwrap().is_none().then_some(())).await;
+        until("the object is gone", async || self.webhooks().get_opt(name).await.unwrap().is_none().then_some(()))
+            .await;
     }
 
     pub async fn secret(&self, name: &str, data: Value) {
@@ -154,7 +155,8 @@ impl World {
             let generation = webhook.metadata.generation;
             let seen = webhook.status.clone().unwrap_or_default();
             let ready = ready_condition(&seen.conditions);
-            *last.borrow_mut() = format!("{:?} {:?}", seen.observed_generation, ready.map(|r| (&r.status, &r.reason, &r.message)));
+            *last.borrow_mut() =
+                format!("{:?} {:?}", seen.observed_generation, ready.map(|r| (&r.status, &r.reason, &r.message)));
             let fits = ready.is_some_and(|ready| ready.status == status && ready.reason == reason);
             (fits && seen.observed_generation == generation).then_some(webhook)
         });
@@ -210,7 +212,11 @@ pub fn headers(webhook: &StoredWebhook) -> (Vec<(String, String)>, Option<String
 }
 
 pub fn id(webhook: &Webhook) -> String {
-    webhook.status.as_ref().and_then(|status| status.webhook_id.clone()).unwrap_or_else(|| panic!("{} has no id", webhook.name_any()))
+    webhook
+        .status
+        .as_ref()
+        .and_then(|status| status.webhook_id.clone())
+        .unwrap_or_else(|| panic!("{} has no id", webhook.name_any()))
 }
 
 pub fn condition(webhook: &Webhook, type_: &str) -> Option<String> {

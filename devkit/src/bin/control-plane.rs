@@ -44,17 +44,9 @@ async fn main() -> Result<()> {
             println!("{}", binaries.kubectl.display());
             Ok(())
         }
-        Command::Up {
-            no_controller_manager,
-            fsync,
-            no_audit,
-        } => {
-            let options = Options {
-                controller_manager: !no_controller_manager,
-                fsync,
-                audit: !no_audit,
-                ..Options::default()
-            };
+        Command::Up { no_controller_manager, fsync, no_audit } => {
+            let options =
+                Options { controller_manager: !no_controller_manager, fsync, audit: !no_audit, ..Options::default() };
             up(options).await
         }
     }
@@ -71,11 +63,7 @@ async fn up(options: Options) -> Result<()> {
     };
     let serve = async {
         let plane = ControlPlane::start(options).await?;
-        println!(
-            "# server: {}, logs: {}",
-            plane.server_url(),
-            plane.data_dir().display()
-        );
+        println!("# server: {}, logs: {}", plane.server_url(), plane.data_dir().display());
         println!("# stop with Ctrl-C");
         println!("export KUBECONFIG={}", plane.admin_kubeconfig().display());
         std::future::pending::<()>().await;

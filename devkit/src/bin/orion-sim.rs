@@ -4,9 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Context;
 use clap::{ArgAction, Parser};
-use devkit::sim::{
-    Config, CreateAnswer, HeaderValues, IdFormat, ListShape, OpenApi, Sim, TokenFormat,
-};
+use devkit::sim::{Config, CreateAnswer, HeaderValues, IdFormat, ListShape, OpenApi, Sim, TokenFormat};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A simulated Orion: the webhook API, faults on demand, and a page to watch it.
@@ -23,12 +21,7 @@ struct Args {
     #[arg(long, default_value = "demo")]
     username: String,
     /// Password of that user.
-    #[arg(
-        long,
-        env = "ORION_SIM_PASSWORD",
-        default_value = "demo-password",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "ORION_SIM_PASSWORD", default_value = "demo-password", hide_env_values = true)]
     password: String,
     /// File with tokens that never expire, one a line.
     #[arg(long)]
@@ -91,13 +84,8 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let listen = args.listen;
     // Before the port opens: a signal that comes right after must not be missed.
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    let sim = Sim::start_on(listen, config(args)?)
-        .await
-        .with_context(|| format!("cannot listen on {listen}"))?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let sim = Sim::start_on(listen, config(args)?).await.with_context(|| format!("cannot listen on {listen}"))?;
     println!("Orion simulator: {}/ (API: {})", sim.url(), sim.endpoint());
     tokio::select! {
         _ = terminate.recv() => {}
@@ -108,20 +96,14 @@ async fn main() -> anyhow::Result<()> {
 
 fn config(args: Args) -> anyhow::Result<Config> {
     let static_tokens = match &args.static_token_file {
-        Some(path) => std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))?,
+        Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
         None => String::new(),
     };
     Ok(Config {
         prefix: args.prefix,
         username: args.username,
         password: args.password,
-        static_tokens: static_tokens
-            .lines()
-            .map(str::trim)
-            .filter(|it| !it.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        static_tokens: static_tokens.lines().map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect(),
         token_lifetime_ms: args.token_lifetime.saturating_mul(1000),
         token_format: args.token_format,
         expires_in: args.expires_in,

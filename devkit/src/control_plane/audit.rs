@@ -109,8 +109,7 @@ impl TryFrom<Raw> for AuditEvent {
 /// # Errors
 /// If the file cannot be read or a line is no audit event.
 pub fn events(log: &Path) -> Result<Vec<AuditEvent>> {
-    let text = std::fs::read_to_string(log)
-        .with_context(|| format!("cannot read the audit log {}", log.display()))?;
+    let text = std::fs::read_to_string(log).with_context(|| format!("cannot read the audit log {}", log.display()))?;
     parse(&text)
 }
 
@@ -121,8 +120,7 @@ fn parse(text: &str) -> Result<Vec<AuditEvent>> {
         .lines()
         .filter(|line| !line.is_empty())
         .map(|line| {
-            let raw: Raw = serde_json::from_str(line)
-                .with_context(|| format!("not an audit event: {line}"))?;
+            let raw: Raw = serde_json::from_str(line).with_context(|| format!("not an audit event: {line}"))?;
             Ok(AuditEvent::try_from(raw)?)
         })
         .collect()

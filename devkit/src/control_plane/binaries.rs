@@ -50,8 +50,7 @@ impl Binaries {
         if let Some(found) = Self::from_cache(&cache) {
             return Ok(found);
         }
-        fs::create_dir_all(&cache)
-            .with_context(|| format!("cannot create the cache {}", cache.display()))?;
+        fs::create_dir_all(&cache).with_context(|| format!("cannot create the cache {}", cache.display()))?;
         let _lock = lock(&cache.join(".lock")).await?;
         if let Some(found) = Self::from_cache(&cache) {
             return Ok(found);
@@ -59,15 +58,9 @@ impl Binaries {
         go_build::require_go().await?;
         note("The local control plane's binaries are not there yet; this is needed once.");
         if !cache.join(APISERVER).is_file()
-            && let Err(error) = during(
-                "trying a download with setup-envtest",
-                envtest::download(&cache),
-            )
-            .await
+            && let Err(error) = during("trying a download with setup-envtest", envtest::download(&cache)).await
         {
-            note(&format!(
-                "no download ({error:#}); building from Go modules instead"
-            ));
+            note(&format!("no download ({error:#}); building from Go modules instead"));
         }
         go_build::build_missing(&cache).await?;
         Self::from_cache(&cache).context("the build left a binary out")
@@ -80,16 +73,12 @@ impl Binaries {
             if path.is_file() {
                 return Ok(path);
             }
-            bail!(
-                "{ASSETS_VARIABLE} is set to {}, which has no {name}: add it, or unset the variable",
-                dir.display()
-            )
+            bail!("{ASSETS_VARIABLE} is set to {}, which has no {name}: add it, or unset the variable", dir.display())
         };
         Ok(Self {
             etcd: required(ETCD)?,
             kube_apiserver: required(APISERVER)?,
-            kube_controller_manager: Some(dir.join(CONTROLLER_MANAGER))
-                .filter(|path| path.is_file()),
+            kube_controller_manager: Some(dir.join(CONTROLLER_MANAGER)).filter(|path| path.is_file()),
             kubectl: required(KUBECTL)?,
         })
     }
@@ -109,28 +98,17 @@ impl Binaries {
 /// One directory for each set of versions, so that branches with other versions do not disturb one another.
 fn cache_dir() -> Result<PathBuf> {
     // As the XDG specification says, a relative path there is to be ignored.
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let base = base
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
-        .with_context(|| {
-            format!("neither XDG_CACHE_HOME nor HOME is set: set one, or {ASSETS_VARIABLE}")
-        })?;
+        .with_context(|| format!("neither XDG_CACHE_HOME nor HOME is set: set one, or {ASSETS_VARIABLE}"))?;
     let mut hash = Sha256::new();
     for text in go_build::module_files().chain([std::env::consts::OS, std::env::consts::ARCH]) {
         hash.update(text);
         hash.update([0]);
     }
-    let key: String = hash
-        .finalize()
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Ok(base
-        .join("orion-operator/control-plane")
-        .join(format!("{KUBERNETES_VERSION}-{key}")))
+    let key: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    Ok(base.join("orion-operator/control-plane").join(format!("{KUBERNETES_VERSION}-{key}")))
 }
 
 /// Takes the lock that lets one process at a time fill the cache. The kernel frees it should the holder die.
@@ -139,9 +117,7 @@ async fn lock(path: &Path) -> Result<File> {
     let held = || match file.try_lock() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
-        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     };
     if !held()? {
         let free = async {
@@ -150,11 +126,7 @@ async fn lock(path: &Path) -> Result<File> {
             }
             anyhow::Ok(())
         };
-        during(
-            "another process is making the control plane's binaries: waiting for it",
-            free,
-        )
-        .await?;
+        during("another process is making the control plane's binaries: waiting for it", free).await?;
     }
     Ok(file)
 }
@@ -187,10 +159,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(ETCD), "").unwrap();
         let message = Binaries::from_assets(dir.path()).unwrap_err().to_string();
-        assert!(
-            message.contains("has no kube-apiserver: add it, or unset the variable"),
-            "{message}"
-        );
+        assert!(message.contains("has no kube-apiserver: add it, or unset the variable"), "{message}");
     }
 
     #[test]
@@ -215,10 +184,6 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!second.is_finished());
         drop(first);
-        tokio::time::timeout(Duration::from_secs(10), second)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(10), second).await.unwrap().unwrap().unwrap();
     }
 }

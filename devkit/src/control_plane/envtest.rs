@@ -21,8 +21,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// The tool keeps its own copies where it always does, so that other projects' downloads are used and ours are by them.
 pub(crate) async fn download(cache: &Path) -> Result<()> {
     // Away from any go.mod, which would otherwise have a say in the tool's dependencies.
-    let work =
-        tempfile::tempdir().context("cannot create a temporary directory for the download")?;
+    let work = tempfile::tempdir().context("cannot create a temporary directory for the download")?;
     let mut go = Command::new("go");
     go.current_dir(work.path())
         // The flags of the builds that follow if this fails, so that the standard library is compiled once.
@@ -33,9 +32,7 @@ pub(crate) async fn download(cache: &Path) -> Result<()> {
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         // `go run` adds a line about the exit status, which says nothing.
-        let reason = stderr
-            .lines()
-            .rfind(|line| !line.starts_with("exit status"));
+        let reason = stderr.lines().rfind(|line| !line.starts_with("exit status"));
         bail!("setup-envtest failed: {}", reason.unwrap_or_default());
     }
     let dir = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());

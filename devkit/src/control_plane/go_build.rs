@@ -38,40 +38,24 @@ const ETCD_SERVER: Module = Module {
 /// What is built: the file's name, its module and its main package.
 const TARGETS: [(&str, &Module, &str); 4] = [
     (ETCD, &ETCD_SERVER, "go.etcd.io/etcd/server/v3"),
-    (
-        APISERVER,
-        &KUBERNETES,
-        "k8s.io/kubernetes/cmd/kube-apiserver",
-    ),
-    (
-        CONTROLLER_MANAGER,
-        &KUBERNETES,
-        "k8s.io/kubernetes/cmd/kube-controller-manager",
-    ),
+    (APISERVER, &KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver"),
+    (CONTROLLER_MANAGER, &KUBERNETES, "k8s.io/kubernetes/cmd/kube-controller-manager"),
     (KUBECTL, &KUBERNETES, "k8s.io/kubernetes/cmd/kubectl"),
 ];
 
 /// The texts that decide what the built binaries are.
 pub(crate) fn module_files() -> impl Iterator<Item = &'static str> {
-    [&KUBERNETES, &ETCD_SERVER]
-        .into_iter()
-        .flat_map(|module| [module.go_mod, module.go_sum])
+    [&KUBERNETES, &ETCD_SERVER].into_iter().flat_map(|module| [module.go_mod, module.go_sum])
 }
 
 /// Builds each binary that `cache` does not have yet. The caller holds the cache's lock.
 pub(crate) async fn build_missing(cache: &Path) -> Result<()> {
-    let missing: Vec<_> = TARGETS
-        .iter()
-        .filter(|(name, ..)| !cache.join(name).is_file())
-        .collect();
+    let missing: Vec<_> = TARGETS.iter().filter(|(name, ..)| !cache.join(name).is_file()).collect();
     for (index, &&(name, module, package)) in missing.iter().enumerate() {
         let what = format!("building {name} ({} of {})", index + 1, missing.len());
         during(&what, build(cache, name, module, package)).await?;
     }
-    note(&format!(
-        "The control plane's binaries are in {}.",
-        cache.display()
-    ));
+    note(&format!("The control plane's binaries are in {}.", cache.display()));
     Ok(())
 }
 
@@ -83,20 +67,11 @@ async fn build(cache: &Path, name: &str, module: &Module, package: &str) -> Resu
     let (major, minor) = major_minor();
     // Unstamped, `/version` would say v0.0.0, which misleads tools that check it (such as Helm).
     let stamp = "-X k8s.io/component-base/version.";
-    let link_flags = format!(
-        "-s -w {stamp}gitVersion={KUBERNETES_VERSION} {stamp}gitMajor={major} {stamp}gitMinor={minor}"
-    );
+    let link_flags =
+        format!("-s -w {stamp}gitVersion={KUBERNETES_VERSION} {stamp}gitMajor={major} {stamp}gitMinor={minor}");
     let mut go = Command::new("go");
     go.current_dir(work.path())
-        .args([
-            "build",
-            "-mod=readonly",
-            "-buildvcs=false",
-            "-trimpath",
-            "-ldflags",
-            &link_flags,
-            "-o",
-        ])
+        .args(["build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", &link_flags, "-o"])
         .arg(&built)
         .arg(package)
         .env("CGO_ENABLED", "0")
@@ -123,30 +98,23 @@ pub(crate) async fn require_go() -> Result<()> {
 /// the returned future is dropped and when this process dies.
 pub(crate) async fn run_go(mut go: Command, limit: Duration) -> Result<Output> {
     let guardian = Guardian::start(Path::new("go"))?;
-    go.stdin(Stdio::null())
-        .process_group(guardian.group())
-        .kill_on_drop(true);
+    go.stdin(Stdio::null()).process_group(guardian.group()).kill_on_drop(true);
     let output = tokio::time::timeout(limit, go.output()).await;
-    output
-        .with_context(|| format!("the Go command took longer than {} s", limit.as_secs()))?
-        .context("cannot run `go`: install Go 1.26 or newer, or set KUBEBUILDER_ASSETS to a directory with the binaries")
+    output.with_context(|| format!("the Go command took longer than {} s", limit.as_secs()))?.context(
+        "cannot run `go`: install Go 1.26 or newer, or set KUBEBUILDER_ASSETS to a directory with the binaries",
+    )
 }
 
 /// The last `lines` lines of `text`.
 pub(crate) fn tail(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
-    all.get(all.len().saturating_sub(lines)..)
-        .unwrap_or_default()
-        .join("\n")
+    all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
 }
 
 /// The two numbers in `KUBERNETES_VERSION` that make up its minor version.
 fn major_minor() -> (&'static str, &'static str) {
     let mut numbers = KUBERNETES_VERSION.trim_start_matches('v').split('.');
-    (
-        numbers.next().unwrap_or_default(),
-        numbers.next().unwrap_or_default(),
-    )
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -155,11 +123,7 @@ mod tests {
 
     #[test]
     fn the_version_is_the_one_that_the_module_requires() {
-        assert!(
-            KUBERNETES
-                .go_mod
-                .contains(&format!("k8s.io/kubernetes {KUBERNETES_VERSION}"))
-        );
+        assert!(KUBERNETES.go_mod.contains(&format!("k8s.io/kubernetes {KUBERNETES_VERSION}")));
         assert_eq!(major_minor(), ("1", "36"));
     }
 

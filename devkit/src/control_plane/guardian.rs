@@ -35,8 +35,7 @@ impl Guardian {
             .stderr(Stdio::null())
             .spawn()
             .context("cannot start `sh`, which guards the control plane's processes")?;
-        let group = i32::try_from(leader.id())
-            .context("a process id beyond the range of process groups")?;
+        let group = i32::try_from(leader.id()).context("a process id beyond the range of process groups")?;
         Ok(Self { leader, group })
     }
 

@@ -16,13 +16,7 @@ pub(crate) enum Credentials<'a> {
 }
 
 /// Writes a kubeconfig that only its owner can read.
-pub(crate) fn write(
-    path: &Path,
-    server: &str,
-    ca: &Path,
-    user: &str,
-    credentials: &Credentials<'_>,
-) -> Result<()> {
+pub(crate) fn write(path: &Path, server: &str, ca: &Path, user: &str, credentials: &Credentials<'_>) -> Result<()> {
     let credentials = match credentials {
         Credentials::Certificate(identity) => {
             json!({ "client-certificate": identity.certificate, "client-key": identity.key })
@@ -45,10 +39,9 @@ pub(crate) fn write(
 pub(crate) async fn client(path: &Path) -> Result<kube::Client> {
     install_crypto_provider();
     let kubeconfig = Kubeconfig::read_from(path)?;
-    let mut config =
-        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .with_context(|| format!("cannot use the kubeconfig {}", path.display()))?;
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .with_context(|| format!("cannot use the kubeconfig {}", path.display()))?;
     // A proxy from the environment has no business between this process and 127.0.0.1.
     config.proxy_url = None;
     config.connect_timeout = Some(Duration::from_secs(5));

@@ -42,9 +42,7 @@ impl ControlPlane {
     /// # Errors
     /// As for [`Self::kubectl_ok`].
     pub async fn apply(&self, yaml: &str) -> Result<()> {
-        self.kubectl_with_input(&["apply", "-f", "-"], yaml)
-            .await
-            .map(|_| ())
+        self.kubectl_with_input(&["apply", "-f", "-"], yaml).await.map(|_| ())
     }
 
     /// Installs the custom resource definitions in a directory, and waits until their objects are served.
@@ -89,11 +87,7 @@ impl ControlPlane {
             .with_context(|| format!("{} took longer than {} s", what(), KUBECTL_WITHIN.as_secs()))?
             .with_context(what)?;
         if !output.status.success() {
-            bail!(
-                "{} failed: {}",
-                what(),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("{} failed: {}", what(), String::from_utf8_lossy(&output.stderr).trim());
         }
         String::from_utf8(output.stdout).with_context(what)
     }

@@ -65,13 +65,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            controller_manager: true,
-            fsync: false,
-            audit: true,
-            quiet: false,
-            apiserver_arguments: Vec::new(),
-        }
+        Self { controller_manager: true, fsync: false, audit: true, quiet: false, apiserver_arguments: Vec::new() }
     }
 }
 
@@ -115,10 +109,7 @@ impl ControlPlane {
             }
         };
         if !options.quiet {
-            note(&format!(
-                "control plane ready after {:.1} s",
-                started.elapsed().as_secs_f64()
-            ));
+            note(&format!("control plane ready after {:.1} s", started.elapsed().as_secs_f64()));
         }
         Ok(plane)
     }
@@ -134,23 +125,11 @@ impl ControlPlane {
         let port = processes::free_port()?;
         let server_url = format!("https://127.0.0.1:{port}");
         let admin_kubeconfig = dir.join("admin.kubeconfig");
-        kubeconfig::write(
-            &admin_kubeconfig,
-            &server_url,
-            &pki.ca,
-            "admin",
-            &Credentials::Certificate(&pki.admin),
-        )?;
+        kubeconfig::write(&admin_kubeconfig, &server_url, &pki.ca, "admin", &Credentials::Certificate(&pki.admin))?;
         if options.audit {
             std::fs::write(dir.join(AUDIT_POLICY), audit::POLICY)?;
         }
-        let etcd = Daemon::start(
-            &guardian,
-            "etcd",
-            &binaries.etcd,
-            dir,
-            processes::etcd(dir, options.fsync),
-        )?;
+        let etcd = Daemon::start(&guardian, "etcd", &binaries.etcd, dir, processes::etcd(dir, options.fsync))?;
         let mut plane = Self {
             controller_manager: None,
             apiserver: Mutex::new(None),
@@ -170,32 +149,17 @@ impl ControlPlane {
     }
 
     fn start_controller_manager(&mut self) -> Result<()> {
-        let Some(program) = self
-            .binaries
-            .kube_controller_manager
-            .as_ref()
-            .filter(|_| self.options.controller_manager)
+        let Some(program) = self.binaries.kube_controller_manager.as_ref().filter(|_| self.options.controller_manager)
         else {
             return Ok(());
         };
         let dir = self.data.path();
         let path = dir.join("controller-manager.kubeconfig");
         let credentials = Credentials::Certificate(&self.pki.controller_manager);
-        kubeconfig::write(
-            &path,
-            &self.server_url,
-            &self.pki.ca,
-            "controller-manager",
-            &credentials,
-        )?;
+        kubeconfig::write(&path, &self.server_url, &self.pki.ca, "controller-manager", &credentials)?;
         let arguments = processes::controller_manager(&self.pki, &path);
-        self.controller_manager = Some(Daemon::start(
-            &self.guardian,
-            "kube-controller-manager",
-            program,
-            dir,
-            arguments,
-        )?);
+        self.controller_manager =
+            Some(Daemon::start(&self.guardian, "kube-controller-manager", program, dir, arguments)?);
         Ok(())
     }
 
@@ -210,24 +174,10 @@ impl ControlPlane {
         }
         let dir = self.data.path();
         let (policy, log) = (dir.join(AUDIT_POLICY), dir.join(AUDIT_LOG));
-        let audit = self
-            .options
-            .audit
-            .then_some((policy.as_path(), log.as_path()));
-        let arguments = processes::apiserver(
-            dir,
-            &self.pki,
-            self.port,
-            audit,
-            &self.options.apiserver_arguments,
-        );
-        let mut daemon = Daemon::start(
-            &self.guardian,
-            "kube-apiserver",
-            &self.binaries.kube_apiserver,
-            dir,
-            arguments,
-        )?;
+        let audit = self.options.audit.then_some((policy.as_path(), log.as_path()));
+        let arguments = processes::apiserver(dir, &self.pki, self.port, audit, &self.options.apiserver_arguments);
+        let mut daemon =
+            Daemon::start(&self.guardian, "kube-apiserver", &self.binaries.kube_apiserver, dir, arguments)?;
         self.ready(&mut daemon).await?;
         *slot = Some(daemon);
         Ok(())
@@ -288,33 +238,17 @@ impl ControlPlane {
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin_client().await?, namespace);
         let request = TokenRequest {
-            spec: Some(TokenRequestSpec {
-                expiration_seconds: Some(TOKEN_SECONDS),
-                ..Default::default()
-            }),
+            spec: Some(TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..Default::default() }),
             ..Default::default()
         };
         let answer = accounts
             .create_token_request(name, &PostParams::default(), &request)
             .await
-            .with_context(|| {
-                format!("cannot get a token for the ServiceAccount {namespace}/{name}")
-            })?;
-        let token = answer
-            .status
-            .and_then(|status| status.token)
-            .context("the answer to a TokenRequest has no token")?;
-        let path = self
-            .data
-            .path()
-            .join(format!("{namespace}.{name}.kubeconfig"));
-        kubeconfig::write(
-            &path,
-            &self.server_url,
-            &self.pki.ca,
-            name,
-            &Credentials::Token(&token),
-        )?;
+            .with_context(|| format!("cannot get a token for the ServiceAccount {namespace}/{name}"))?;
+        let token =
+            answer.status.and_then(|status| status.token).context("the answer to a TokenRequest has no token")?;
+        let path = self.data.path().join(format!("{namespace}.{name}.kubeconfig"));
+        kubeconfig::write(&path, &self.server_url, &self.pki.ca, name, &Credentials::Token(&token))?;
         Ok(path)
     }
 
@@ -342,9 +276,7 @@ const AUDIT_POLICY: &str = "audit-policy.yaml";
 const AUDIT_LOG: &str = "audit.log";
 
 async fn serves(client: &kube::Client) -> Result<()> {
-    client
-        .request_text(http::Request::get("/readyz").body(Vec::new())?)
-        .await?;
+    client.request_text(http::Request::get("/readyz").body(Vec::new())?).await?;
     Api::<Namespace>::all(client.clone()).get("default").await?;
     Ok(())
 }

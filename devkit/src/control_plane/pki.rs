@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
 };
 
 /// The group that Kubernetes lets do everything.
@@ -35,15 +35,10 @@ impl Pki {
     /// Creates all of it in `dir`, which must exist.
     pub(crate) fn create(dir: &Path) -> Result<Self> {
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "orion-control-plane-ca");
+        params.distinguished_name.push(DnType::CommonName, "orion-control-plane-ca");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let authority = Authority {
-            issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)?,
-            dir,
-        };
+        let authority = Authority { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)?, dir };
 
         let ca = dir.join("ca.crt");
         write_private(&ca, &authority.issuer.pem())?;
@@ -51,10 +46,7 @@ impl Pki {
         let service_account_key = dir.join("service-account.key");
         write_private(&service_account_key, &service_account.serialize_pem())?;
         let service_account_public_key = dir.join("service-account.pub");
-        write_private(
-            &service_account_public_key,
-            &service_account.public_key_pem(),
-        )?;
+        write_private(&service_account_public_key, &service_account.public_key_pem())?;
         Ok(Self {
             ca,
             server: authority.server()?,
@@ -75,18 +67,14 @@ struct Authority<'d> {
 impl Authority<'_> {
     fn server(&self) -> Result<Identity> {
         let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()])?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "kube-apiserver");
+        params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue("apiserver", params)
     }
 
     fn administrator(&self, user: &str) -> Result<Identity> {
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::OrganizationName, ADMINISTRATORS);
+        params.distinguished_name.push(DnType::OrganizationName, ADMINISTRATORS);
         params.distinguished_name.push(DnType::CommonName, user);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(user.trim_start_matches("system:"), params)
@@ -96,10 +84,8 @@ impl Authority<'_> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
-        let identity = Identity {
-            certificate: self.dir.join(format!("{file}.crt")),
-            key: self.dir.join(format!("{file}.key")),
-        };
+        let identity =
+            Identity { certificate: self.dir.join(format!("{file}.crt")), key: self.dir.join(format!("{file}.key")) };
         write_private(&identity.certificate, &certificate.pem())?;
         write_private(&identity.key, &key.serialize_pem())?;
         Ok(identity)

@@ -55,11 +55,7 @@ impl Daemon {
 
     /// An error with the end of the log if the process has ended by itself.
     pub(crate) fn ensure_running(&mut self) -> Result<()> {
-        match self
-            .child
-            .try_wait()
-            .with_context(|| format!("cannot ask after {}", self.name))?
-        {
+        match self.child.try_wait().with_context(|| format!("cannot ask after {}", self.name))? {
             None => Ok(()),
             Some(status) => Err(self.ended(status)),
         }
@@ -72,10 +68,7 @@ impl Daemon {
     /// The end of the log, for an error message.
     pub(crate) fn last_words(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
-        format!(
-            "the end of its log:\n{}",
-            tail(&String::from_utf8_lossy(&text), 15)
-        )
+        format!("the end of its log:\n{}", tail(&String::from_utf8_lossy(&text), 15))
     }
 }
 
@@ -114,11 +107,7 @@ pub(crate) fn etcd(dir: &Path, fsync: bool) -> Arguments {
         .flag("listen-peer-urls", "unix://peer.sock")
         // Has to be given and to look like this, but is only ever told to other members, of which there are none.
         .flag("advertise-client-urls", "http://localhost:2379");
-    if fsync {
-        arguments
-    } else {
-        arguments.flag("unsafe-no-fsync", "true")
-    }
+    if fsync { arguments } else { arguments.flag("unsafe-no-fsync", "true") }
 }
 
 fn etcd_url(dir: &Path) -> String {
@@ -126,13 +115,7 @@ fn etcd_url(dir: &Path) -> String {
 }
 
 /// kube-apiserver on 127.0.0.1 with RBAC. `audit` names the policy file and the log.
-pub(crate) fn apiserver(
-    dir: &Path,
-    pki: &Pki,
-    port: u16,
-    audit: Option<(&Path, &Path)>,
-    more: &[String],
-) -> Arguments {
+pub(crate) fn apiserver(dir: &Path, pki: &Pki, port: u16, audit: Option<(&Path, &Path)>, more: &[String]) -> Arguments {
     let mut arguments = Arguments::default()
         .flag("etcd-servers", etcd_url(dir))
         .flag("bind-address", "127.0.0.1")

@@ -25,11 +25,7 @@ pub(crate) async fn during<F: Future>(what: &str, work: F) -> F::Output {
             writeln!(io::stderr(), "{what} ({seconds} s)")
         };
     };
-    let mut ticks = tokio::time::interval(if terminal {
-        Duration::from_secs(1)
-    } else {
-        PLAIN_EVERY
-    });
+    let mut ticks = tokio::time::interval(if terminal { Duration::from_secs(1) } else { PLAIN_EVERY });
     let mut work = std::pin::pin!(work);
     loop {
         tokio::select! {

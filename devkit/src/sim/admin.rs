@@ -43,16 +43,10 @@ pub(super) fn router(app: App) -> Router {
     Router::new()
         .route("/", get(page))
         .route("/_sim/config", get(config).put(configure).patch(configure))
-        .route(
-            "/_sim/faults",
-            get(faults).post(add_fault).delete(clear_faults),
-        )
+        .route("/_sim/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/_sim/requests", get(requests).delete(clear_requests))
         .route("/_sim/requests/counts", get(counts))
-        .route(
-            "/_sim/webhooks",
-            get(webhooks).post(insert).delete(remove_all),
-        )
+        .route("/_sim/webhooks", get(webhooks).post(insert).delete(remove_all))
         .route("/_sim/webhooks/{id}", get(webhook).put(edit).delete(remove))
         .route("/_sim/tokens", post(issue_token).delete(revoke_tokens))
         .route("/_sim/events", post(send_event))
@@ -67,10 +61,7 @@ async fn page() -> impl IntoResponse {
     // Nothing from elsewhere, and nobody may frame it.
     let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
                   connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    (
-        [(header::CONTENT_SECURITY_POLICY, policy)],
-        Html(include_str!("page.html")),
-    )
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(include_str!("page.html")))
 }
 
 async fn config(Extract(app): Extract<App>) -> Response {
@@ -79,14 +70,13 @@ async fn config(Extract(app): Extract<App>) -> Response {
 
 async fn configure(Extract(app): Extract<App>, body: String) -> Response {
     parsed::<Map<String, Value>>(&body, |changes| {
-        app.shared
-            .with(|state| match state.config.updated(changes) {
-                Ok(config) => {
-                    state.config = config;
-                    Json(&state.config).into_response()
-                }
-                Err(error) => refused(&error),
-            })
+        app.shared.with(|state| match state.config.updated(changes) {
+            Ok(config) => {
+                state.config = config;
+                Json(&state.config).into_response()
+            }
+            Err(error) => refused(&error),
+        })
     })
 }
 
@@ -107,8 +97,7 @@ async fn clear_faults(Extract(app): Extract<App>) -> StatusCode {
 }
 
 async fn requests(Extract(app): Extract<App>) -> Response {
-    app.shared
-        .read(|state| Json(&state.requests).into_response())
+    app.shared.read(|state| Json(&state.requests).into_response())
 }
 
 async fn clear_requests(Extract(app): Extract<App>) -> StatusCode {
@@ -117,13 +106,11 @@ async fn clear_requests(Extract(app): Extract<App>) -> StatusCode {
 }
 
 async fn counts(Extract(app): Extract<App>) -> Response {
-    app.shared
-        .read(|state| Json(state.counts()).into_response())
+    app.shared.read(|state| Json(state.counts()).into_response())
 }
 
 async fn webhooks(Extract(app): Extract<App>) -> Response {
-    app.shared
-        .read(|state| Json(state.webhooks.values().collect::<Vec<_>>()).into_response())
+    app.shared.read(|state| Json(state.webhooks.values().collect::<Vec<_>>()).into_response())
 }
 
 async fn insert(Extract(app): Extract<App>, body: String) -> Response {
@@ -185,25 +172,20 @@ struct TokenRequest {
 
 impl Default for TokenRequest {
     fn default() -> Self {
-        Self {
-            lifetime_ms: 3_600_000,
-        }
+        Self { lifetime_ms: 3_600_000 }
     }
 }
 
 async fn issue_token(Extract(app): Extract<App>, body: String) -> Response {
     parsed::<TokenRequest>(if body.is_empty() { "{}" } else { &body }, |wanted| {
         let lifetime = Duration::from_millis(wanted.lifetime_ms);
-        let token = app
-            .shared
-            .with(|state| state.tokens.issue(&state.config, lifetime));
+        let token = app.shared.with(|state| state.tokens.issue(&state.config, lifetime));
         (StatusCode::CREATED, Json(json!({"access_token": token}))).into_response()
     })
 }
 
 async fn revoke_tokens(Extract(app): Extract<App>) -> StatusCode {
-    app.shared
-        .with(|state| state.tokens.revoke_all(&state.config));
+    app.shared.with(|state| state.tokens.revoke_all(&state.config));
     StatusCode::NO_CONTENT
 }
 
@@ -229,8 +211,7 @@ async fn send_event(Extract(app): Extract<App>, body: String) -> Response {
 }
 
 async fn deliveries(Extract(app): Extract<App>) -> Response {
-    app.shared
-        .read(|state| Json(&state.deliveries).into_response())
+    app.shared.read(|state| Json(&state.deliveries).into_response())
 }
 
 async fn clear_deliveries(Extract(app): Extract<App>) -> StatusCode {
@@ -264,9 +245,5 @@ fn parsed<T: DeserializeOwned>(body: &str, work: impl FnOnce(T) -> Response) -> 
 }
 
 fn refused(error: &serde_json::Error) -> Response {
-    (
-        StatusCode::BAD_REQUEST,
-        Json(json!({"error": error.to_string()})),
-    )
-        .into_response()
+    (StatusCode::BAD_REQUEST, Json(json!({"error": error.to_string()}))).into_response()
 }

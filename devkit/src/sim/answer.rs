@@ -81,20 +81,10 @@ impl Fate {
         match action? {
             Action::Status(error) => Some(Self::Whole(error_answer(error))),
             Action::ResetBeforeEffect => Some(Self::Lost(Hangup::Reset)),
-            Action::Redirect {
-                location,
-                status: code,
-            } => Some(Self::Whole(redirect(status(*code), location))),
-            Action::Answer {
-                status: code,
-                content_type,
-                body,
-                effect: false,
-            } => Some(Self::Whole(answer(
-                status(*code),
-                content_type,
-                body.clone(),
-            ))),
+            Action::Redirect { location, status: code } => Some(Self::Whole(redirect(status(*code), location))),
+            Action::Answer { status: code, content_type, body, effect: false } => {
+                Some(Self::Whole(answer(status(*code), content_type, body.clone())))
+            }
             Action::LatencyMs(_)
             | Action::LatencyAfterEffectMs(_)
             | Action::StatusAfterEffect(_)
@@ -117,12 +107,9 @@ impl Fate {
             Some(Action::Truncated) => Self::CutOff(honest),
             Some(Action::HtmlBody) => Self::Whole(answer(honest.status(), "text/html", PROXY_PAGE)),
             Some(Action::Stall) => Self::Stalled(honest),
-            Some(Action::Answer {
-                status: code,
-                content_type,
-                body,
-                ..
-            }) => Self::Whole(answer(status(*code), content_type, body.clone())),
+            Some(Action::Answer { status: code, content_type, body, .. }) => {
+                Self::Whole(answer(status(*code), content_type, body.clone()))
+            }
             _ => Self::Whole(honest),
         }
     }
@@ -143,25 +130,20 @@ impl Fate {
             Self::Whole(answer) => answer.map(Body::from),
             Self::CutOff(answer) => {
                 let (mut head, body) = with_body(answer).into_parts();
-                head.headers
-                    .insert(header::CONTENT_LENGTH, body.len().into());
+                head.headers.insert(header::CONTENT_LENGTH, body.len().into());
                 let half = body.slice(..body.len() / 2);
                 let error = stream::once(async {
                     // The server sends what it has only when there is nothing more to be had at once.
                     tokio::task::yield_now().await;
                     Err(io::Error::other("cut off"))
                 });
-                Response::from_parts(
-                    head,
-                    Body::from_stream(stream::iter([Ok(half)]).chain(error)),
-                )
+                Response::from_parts(head, Body::from_stream(stream::iter([Ok(half)]).chain(error)))
             }
             Self::Stalled(answer) => {
                 let (mut head, body) = with_body(answer).into_parts();
-                head.headers
-                    .insert(header::CONTENT_LENGTH, body.len().into());
-                let late = stream::once(tokio::time::sleep(LONGEST_STALL))
-                    .map(move |()| Ok::<_, Infallible>(body.clone()));
+                head.headers.insert(header::CONTENT_LENGTH, body.len().into());
+                let late =
+                    stream::once(tokio::time::sleep(LONGEST_STALL)).map(move |()| Ok::<_, Infallible>(body.clone()));
                 Response::from_parts(head, Body::from_stream(late))
             }
             Self::Lost(hangup) => {
@@ -175,11 +157,7 @@ impl Fate {
 
 /// A 204 has no body that could break off or be late: such an answer becomes a 200 that has one.
 fn with_body(answer: Answer) -> Answer {
-    if answer.body().is_empty() {
-        json(StatusCode::OK, &json!({"detail": "done"}))
-    } else {
-        answer
-    }
+    if answer.body().is_empty() { json(StatusCode::OK, &json!({"detail": "done"})) } else { answer }
 }
 
 fn error_answer(error: &ErrorAnswer) -> Answer {

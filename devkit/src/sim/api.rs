@@ -58,30 +58,17 @@ pub(super) async fn serve(Extract(app): Extract<App>, request: Request) -> Respo
     let body = match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
-            return Fate::Whole(detail(StatusCode::PAYLOAD_TOO_LARGE, "Request body"))
-                .into_response();
+            return Fate::Whole(detail(StatusCode::PAYLOAD_TOO_LARGE, "Request body")).into_response();
         }
         Err(_) => {
-            return Fate::Whole(detail(StatusCode::REQUEST_TIMEOUT, "Request body"))
-                .into_response();
+            return Fate::Whole(detail(StatusCode::REQUEST_TIMEOUT, "Request body")).into_response();
         }
     };
-    let call = Call {
-        method: head.method,
-        uri: head.uri,
-        headers: head.headers,
-        body,
-    };
+    let call = Call { method: head.method, uri: head.uri, headers: head.headers, body };
     let App { shared, stopping } = app;
     // In a task of its own: as in a real server, the effect takes place even if the client does not wait for it.
-    let work = tokio::spawn(
-        stopping.run_until_cancelled_owned(async move { handle(&shared, &call).await }),
-    );
-    let fate = work
-        .await
-        .ok()
-        .flatten()
-        .unwrap_or(Fate::Lost(Hangup::Close));
+    let work = tokio::spawn(stopping.run_until_cancelled_owned(async move { handle(&shared, &call).await }));
+    let fate = work.await.ok().flatten().unwrap_or(Fate::Lost(Hangup::Close));
     fate.into_response()
 }
 
@@ -89,8 +76,8 @@ async fn handle(shared: &Shared, call: &Call) -> Fate {
     let (seq, struck) = shared.with(|state| arrive(state, call));
     let action = struck.action.as_ref();
     pause(struck.before_ms).await;
-    let fate = Fate::instead(action)
-        .unwrap_or_else(|| Fate::after(action, shared.with(|state| effect(state, call, action))));
+    let fate =
+        Fate::instead(action).unwrap_or_else(|| Fate::after(action, shared.with(|state| effect(state, call, action))));
     pause(struck.after_ms).await;
     shared.with(|state| state.answered(seq, fate.answered()));
     fate
@@ -107,53 +94,26 @@ fn arrive(state: &mut State, call: &Call) -> (u64, Struck) {
     let target = Target::of(&state.config, call.uri.path());
     let operation = target.operation(&call.method);
     let body: Option<Value> = serde_json::from_slice(&call.body).ok();
-    let named = body
-        .as_ref()
-        .and_then(|body| body.get("presence_name"))
-        .and_then(Value::as_str);
+    let named = body.as_ref().and_then(|body| body.get("presence_name")).and_then(Value::as_str);
     let presence_name = match (&target, named) {
         (_, Some(name)) => Some(name.to_owned()),
-        (Target::Item(id), None) => state
-            .webhooks
-            .get(id)
-            .map(|webhook| webhook.presence_name.clone()),
+        (Target::Item(id), None) => state.webhooks.get(id).map(|webhook| webhook.presence_name.clone()),
         _ => None,
     };
-    let mut entry = record(
-        &call.method,
-        call.uri.path_and_query().map_or("/", |it| it.as_str()),
-        operation,
-    );
+    let mut entry = record(&call.method, call.uri.path_and_query().map_or("/", |it| it.as_str()), operation);
     for name in LOGGED_HEADERS {
         if let Some(value) = call.headers.get(name) {
-            entry.headers.insert(
-                name.to_owned(),
-                String::from_utf8_lossy(value.as_bytes()).into_owned(),
-            );
+            entry.headers.insert(name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned());
         }
     }
-    if let Some(value) = call
-        .headers
-        .get(header::AUTHORIZATION)
-        .and_then(|it| it.to_str().ok())
-    {
+    if let Some(value) = call.headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok()) {
         let scheme = value.split(' ').next().unwrap_or_default();
-        entry
-            .headers
-            .insert("authorization".into(), format!("{scheme} …"));
+        entry.headers.insert("authorization".into(), format!("{scheme} …"));
     }
-    entry.body = if operation == Operation::Login {
-        Some(login_form(&call.body))
-    } else {
-        body
-    };
+    entry.body = if operation == Operation::Login { Some(login_form(&call.body)) } else { body };
     let seq = state.log(entry);
-    let subject = Subject {
-        method: &call.method,
-        path: call.uri.path(),
-        operation,
-        presence_name: presence_name.as_deref(),
-    };
+    let subject =
+        Subject { method: &call.method, path: call.uri.path(), operation, presence_name: presence_name.as_deref() };
     (seq, state.strike(&subject))
 }
 
@@ -161,11 +121,7 @@ fn arrive(state: &mut State, call: &Call) -> (u64, Struck) {
 fn login_form(body: &[u8]) -> Value {
     let pairs = url::form_urlencoded::parse(body);
     let fields = pairs.map(|(key, value)| {
-        let value = if key == "password" {
-            "…".into()
-        } else {
-            value.into_owned()
-        };
+        let value = if key == "password" { "…".into() } else { value.into_owned() };
         (key.into_owned(), Value::String(value))
     });
     Value::Object(fields.collect())
@@ -203,9 +159,7 @@ fn effect(state: &mut State, call: &Call, fault: Option<&Action>) -> Answer {
         Target::Collection => list(state, call, fault),
         Target::Login => login(state, call),
         // They have no methods: answered above.
-        Target::Openapi | Target::OtherSlash(_) | Target::Unknown => {
-            detail(StatusCode::NOT_FOUND, "Not Found")
-        }
+        Target::Openapi | Target::OtherSlash(_) | Target::Unknown => detail(StatusCode::NOT_FOUND, "Not Found"),
     }
 }
 
@@ -234,15 +188,8 @@ fn create(state: &mut State, call: &Call) -> Answer {
         Ok(fields) => fields,
         Err(problems) => return detail(StatusCode::UNPROCESSABLE_ENTITY, problems),
     };
-    let key = call
-        .headers
-        .get("idempotency-key")
-        .and_then(|it| it.to_str().ok())
-        .filter(|_| state.config.idempotency);
-    let before = key
-        .and_then(|key| state.idempotency.get(key))
-        .filter(|id| state.webhooks.contains_key(*id))
-        .cloned();
+    let key = call.headers.get("idempotency-key").and_then(|it| it.to_str().ok()).filter(|_| state.config.idempotency);
+    let before = key.and_then(|key| state.idempotency.get(key)).filter(|id| state.webhooks.contains_key(*id)).cloned();
     let id = before.unwrap_or_else(|| {
         let mut webhook = StoredWebhook::new("", "", "");
         assign(&state.config, &mut webhook, fields);
@@ -252,9 +199,7 @@ fn create(state: &mut State, call: &Call) -> Answer {
         state.idempotency.insert(key.to_owned(), id.clone());
     }
     let body = match (state.config.create_answer, state.webhooks.get(&id)) {
-        (CreateAnswer::ObjectId | CreateAnswer::ObjectWebhookId, Some(webhook)) => {
-            view(&state.config, webhook)
-        }
+        (CreateAnswer::ObjectId | CreateAnswer::ObjectWebhookId, Some(webhook)) => view(&state.config, webhook),
         _ => id_value(&state.config, &id),
     };
     json(super::answer::status(state.config.create_status), &body)
@@ -266,22 +211,13 @@ fn list(state: &State, call: &Call, fault: Option<&Action>) -> Answer {
         Ok(paging) => paging,
         Err(problems) => return detail(StatusCode::UNPROCESSABLE_ENTITY, problems),
     };
-    let limit = paging
-        .limit
-        .unwrap_or(config.max_page_size)
-        .min(config.max_page_size);
+    let limit = paging.limit.unwrap_or(config.max_page_size).min(config.max_page_size);
     let offset = match fault {
         Some(Action::PagesRepeat) => 0,
         Some(Action::PagesSkip) if paging.offset > 0 => paging.offset + 1,
         _ => paging.offset,
     };
-    let items: Vec<Value> = state
-        .webhooks
-        .values()
-        .skip(offset)
-        .take(limit)
-        .map(|it| view(config, it))
-        .collect();
+    let items: Vec<Value> = state.webhooks.values().skip(offset).take(limit).map(|it| view(config, it)).collect();
     let total = state.webhooks.len() + usize::from(fault == Some(&Action::TotalLies));
     let body = match config.list_shape {
         ListShape::Array => Value::Array(items),
@@ -300,21 +236,14 @@ fn item(state: &mut State, call: &Call, id: &str, operation: Operation) -> Answe
                 return no_such();
             }
             let status = super::answer::status(state.config.delete_status);
-            if status == StatusCode::NO_CONTENT {
-                empty(status)
-            } else {
-                json(status, &json!({"detail": "deleted"}))
-            }
+            if status == StatusCode::NO_CONTENT { empty(status) } else { json(status, &json!({"detail": "deleted"})) }
         }
         Operation::Put | Operation::Patch => {
-            let fields =
-                match validate::webhook(&call.headers, &call.body, operation == Operation::Patch) {
-                    Ok(fields) => fields,
-                    Err(problems) => return detail(StatusCode::UNPROCESSABLE_ENTITY, problems),
-                };
-            let State {
-                config, webhooks, ..
-            } = state;
+            let fields = match validate::webhook(&call.headers, &call.body, operation == Operation::Patch) {
+                Ok(fields) => fields,
+                Err(problems) => return detail(StatusCode::UNPROCESSABLE_ENTITY, problems),
+            };
+            let State { config, webhooks, .. } = state;
             let Some(webhook) = webhooks.get_mut(id) else {
                 return no_such();
             };
@@ -344,19 +273,12 @@ fn assign(config: &Config, webhook: &mut StoredWebhook, fields: validate::Fields
     }
     if let Some(mut headers) = fields.headers {
         if config.strip_unknown_headers {
-            headers.retain(|header| {
-                config
-                    .known_headers
-                    .iter()
-                    .any(|it| it.eq_ignore_ascii_case(&header.name))
-            });
+            headers.retain(|header| config.known_headers.iter().any(|it| it.eq_ignore_ascii_case(&header.name)));
         }
         webhook.headers = headers;
     }
     webhook.user_id = fields.user_id.unwrap_or_else(|| webhook.user_id.clone());
-    webhook.presence_name = fields
-        .presence_name
-        .unwrap_or_else(|| webhook.presence_name.clone());
+    webhook.presence_name = fields.presence_name.unwrap_or_else(|| webhook.presence_name.clone());
 }
 
 fn unauthorized(why: &str) -> Answer {
@@ -373,15 +295,7 @@ fn not_allowed(methods: &[&str]) -> Answer {
 
 /// The whole url of another path on this host, as Starlette redirects.
 fn absolute(call: &Call, path: &str) -> String {
-    let host = call
-        .headers
-        .get(header::HOST)
-        .and_then(|it| it.to_str().ok())
-        .unwrap_or("localhost");
-    let query = call
-        .uri
-        .query()
-        .map(|it| format!("?{it}"))
-        .unwrap_or_default();
+    let host = call.headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or("localhost");
+    let query = call.uri.query().map(|it| format!("?{it}")).unwrap_or_default();
     format!("http://{host}{path}{query}")
 }

@@ -10,31 +10,15 @@ use super::state::{Delivery, Shared, StoredWebhook, now};
 /// Sends an event; gives every try, in the order in which they ended.
 pub(super) async fn send(shared: &Shared, presence_name: &str, payload: &Value) -> Vec<Delivery> {
     let webhooks: Vec<StoredWebhook> = shared.read(|state| {
-        state
-            .webhooks
-            .values()
-            .filter(|webhook| webhook.presence_name == presence_name)
-            .cloned()
-            .collect()
+        state.webhooks.values().filter(|webhook| webhook.presence_name == presence_name).cloned().collect()
     });
-    let mut deliveries = join_all(
-        webhooks
-            .iter()
-            .map(|webhook| deliver(shared, webhook, payload)),
-    )
-    .await
-    .concat();
+    let mut deliveries = join_all(webhooks.iter().map(|webhook| deliver(shared, webhook, payload))).await.concat();
     deliveries.sort_by_key(|delivery| delivery.seq);
     deliveries
 }
 
 async fn deliver(shared: &Shared, webhook: &StoredWebhook, payload: &Value) -> Vec<Delivery> {
-    let (tries, backoff) = shared.read(|state| {
-        (
-            state.config.delivery_tries,
-            state.config.delivery_backoff_ms,
-        )
-    });
+    let (tries, backoff) = shared.read(|state| (state.config.delivery_tries, state.config.delivery_backoff_ms));
     let mut deliveries = Vec::new();
     for attempt in 1..=tries {
         let delivery = attempt_once(shared, webhook, payload, attempt).await;
@@ -51,18 +35,9 @@ async fn deliver(shared: &Shared, webhook: &StoredWebhook, payload: &Value) -> V
     deliveries
 }
 
-async fn attempt_once(
-    shared: &Shared,
-    webhook: &StoredWebhook,
-    payload: &Value,
-    attempt: u32,
-) -> Delivery {
+async fn attempt_once(shared: &Shared, webhook: &StoredWebhook, payload: &Value, attempt: u32) -> Delivery {
     let timeout = Duration::from_millis(shared.read(|state| state.config.delivery_timeout_ms));
-    let mut request = shared
-        .http
-        .post(&webhook.url)
-        .timeout(timeout)
-        .json(payload);
+    let mut request = shared.http.post(&webhook.url).timeout(timeout).json(payload);
     for header in &webhook.headers {
         request = request.header(&header.name, &header.value);
     }
@@ -75,10 +50,7 @@ async fn attempt_once(
         presence_name: webhook.presence_name.clone(),
         url: webhook.url.clone(),
         attempt,
-        status: result
-            .as_ref()
-            .ok()
-            .map(|response| response.status().as_u16()),
+        status: result.as_ref().ok().map(|response| response.status().as_u16()),
         error: result.err().map(|error| why(&error)),
         latency_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
     }

@@ -50,25 +50,14 @@ impl Fault {
     /// Hits every request of an operation, for ever.
     #[must_use]
     pub fn on(operation: Operation, action: Action) -> Self {
-        let matches = Match {
-            operation: Some(operation),
-            ..Match::default()
-        };
-        Self {
-            matches,
-            action,
-            times: None,
-        }
+        let matches = Match { operation: Some(operation), ..Match::default() };
+        Self { matches, action, times: None }
     }
 
     /// Hits every request, for ever.
     #[must_use]
     pub fn everywhere(action: Action) -> Self {
-        Self {
-            matches: Match::default(),
-            action,
-            times: None,
-        }
+        Self { matches: Match::default(), action, times: None }
     }
 
     /// Ends after this many hits.
@@ -95,14 +84,10 @@ impl Fault {
     pub(super) fn fits(&self, request: &Subject<'_>) -> bool {
         let m = &self.matches;
         self.times != Some(0)
-            && m.method
-                .as_deref()
-                .is_none_or(|it| it.eq_ignore_ascii_case(request.method.as_str()))
+            && m.method.as_deref().is_none_or(|it| it.eq_ignore_ascii_case(request.method.as_str()))
             && m.path.as_ref().is_none_or(|it| it.0.is_match(request.path))
             && m.operation.is_none_or(|it| it == request.operation)
-            && m.presence_name
-                .as_deref()
-                .is_none_or(|it| Some(it) == request.presence_name)
+            && m.presence_name.as_deref().is_none_or(|it| Some(it) == request.presence_name)
     }
 
     /// Counts one hit.
@@ -188,30 +173,19 @@ impl Action {
     /// A status with a JSON body in place of the effect.
     #[must_use]
     pub fn status(code: u16) -> Self {
-        Self::Status(ErrorAnswer {
-            code,
-            body: BodyKind::Json,
-            retry_after: None,
-        })
+        Self::Status(ErrorAnswer { code, body: BodyKind::Json, retry_after: None })
     }
 
     /// A status with a JSON body after the effect.
     #[must_use]
     pub fn status_after_effect(code: u16) -> Self {
-        Self::StatusAfterEffect(ErrorAnswer {
-            code,
-            body: BodyKind::Json,
-            retry_after: None,
-        })
+        Self::StatusAfterEffect(ErrorAnswer { code, body: BodyKind::Json, retry_after: None })
     }
 
     /// A redirect (307) in place of the effect.
     #[must_use]
     pub fn redirect(location: impl Into<String>) -> Self {
-        Self::Redirect {
-            location: location.into(),
-            status: temporary_redirect(),
-        }
+        Self::Redirect { location: location.into(), status: temporary_redirect() }
     }
 }
 

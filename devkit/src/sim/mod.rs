@@ -85,11 +85,7 @@ impl Sim {
         let socket = server::reserve(address)?;
         let address = socket.local_addr()?;
         let port = Mutex::new(open(&shared, socket)?);
-        Ok(Self {
-            shared,
-            address,
-            port,
-        })
+        Ok(Self { shared, address, port })
     }
 
     /// Scheme, host and port: `http://127.0.0.1:<port>`.
@@ -101,11 +97,7 @@ impl Sim {
     /// [`Self::url`] and the prefix: what a status calls the endpoint.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!(
-            "{}{}",
-            self.url(),
-            self.shared.read(|state| state.config.base().to_owned())
-        )
+        format!("{}{}", self.url(), self.shared.read(|state| state.config.base().to_owned()))
     }
 
     /// Closes the port and cuts all connections; connecting is refused from then on. The data stays.
@@ -162,8 +154,7 @@ impl Sim {
     /// All webhooks, oldest first, with nothing masked.
     #[must_use]
     pub fn webhooks(&self) -> Vec<StoredWebhook> {
-        self.shared
-            .read(|state| state.webhooks.values().cloned().collect())
+        self.shared.read(|state| state.webhooks.values().cloned().collect())
     }
 
     /// One webhook.
@@ -197,8 +188,7 @@ impl Sim {
     /// All requests to the API since the start or [`Self::clear_requests`].
     #[must_use]
     pub fn requests(&self) -> Vec<RequestRecord> {
-        self.shared
-            .read(|state| state.requests.iter().cloned().collect())
+        self.shared.read(|state| state.requests.iter().cloned().collect())
     }
 
     /// How often each operation was asked for.
@@ -226,28 +216,22 @@ impl Sim {
     /// Every try to deliver an event so far.
     #[must_use]
     pub fn deliveries(&self) -> Vec<Delivery> {
-        self.shared
-            .read(|state| state.deliveries.iter().cloned().collect())
+        self.shared.read(|state| state.deliveries.iter().cloned().collect())
     }
 
     /// Gives a token out, without a login.
     #[must_use]
     pub fn issue_token(&self, lifetime: Duration) -> String {
-        self.shared
-            .with(|state| state.tokens.issue(&state.config, lifetime))
+        self.shared.with(|state| state.tokens.issue(&state.config, lifetime))
     }
 
     /// Ends all tokens, those of [`Config::static_tokens`] too.
     pub fn revoke_tokens(&self) {
-        self.shared
-            .with(|state| state.tokens.revoke_all(&state.config));
+        self.shared.with(|state| state.tokens.revoke_all(&state.config));
     }
 
     fn swap(&self, port: Port) -> Port {
-        std::mem::replace(
-            &mut *self.port.lock().unwrap_or_else(PoisonError::into_inner),
-            port,
-        )
+        std::mem::replace(&mut *self.port.lock().unwrap_or_else(PoisonError::into_inner), port)
     }
 
     /// Gets the port back. The system may need a moment to let go of it.
@@ -255,9 +239,7 @@ impl Sim {
         let deadline = Instant::now() + PORT_TIMEOUT;
         loop {
             match server::reserve(self.address) {
-                Err(_) if Instant::now() < deadline => {
-                    tokio::time::sleep(Duration::from_millis(10)).await
-                }
+                Err(_) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(10)).await,
                 result => return result,
             }
         }
@@ -278,10 +260,7 @@ impl Drop for Sim {
 fn open(shared: &Arc<Shared>, socket: TcpSocket) -> io::Result<Port> {
     let listener = server::listen(socket)?;
     let stopping = CancellationToken::new();
-    let router = admin::router(App {
-        shared: Arc::clone(shared),
-        stopping: stopping.clone(),
-    });
+    let router = admin::router(App { shared: Arc::clone(shared), stopping: stopping.clone() });
     let server = tokio::spawn(server::serve(listener, router, stopping.clone()));
     Ok(Port::Open { stopping, server })
 }

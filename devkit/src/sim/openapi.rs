@@ -9,11 +9,7 @@ use super::{
 
 /// The document for this configuration.
 pub(super) fn document(config: &Config) -> Value {
-    let base = if config.openapi == OpenApi::Mounted {
-        ""
-    } else {
-        config.base()
-    };
+    let base = if config.openapi == OpenApi::Mounted { "" } else { config.base() };
     let mut paths = Map::new();
     let routes = [
         ("/auth/login", Target::Login),
@@ -23,9 +19,7 @@ pub(super) fn document(config: &Config) -> Value {
     for (path, target) in routes {
         let methods = target.methods(config);
         if !methods.is_empty() {
-            let operations = methods
-                .iter()
-                .map(|it| (it.to_ascii_lowercase(), operation(config, &target, it)));
+            let operations = methods.iter().map(|it| (it.to_ascii_lowercase(), operation(config, &target, it)));
             paths.insert(format!("{base}{path}"), Value::Object(operations.collect()));
         }
     }
@@ -53,7 +47,8 @@ fn operation(config: &Config, target: &Target, method: &str) -> Value {
         _ => 200,
     };
     let schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
-    let body = |content_type: &str, name: &str| json!({"required": true, "content": {content_type: {"schema": schema(name)}}});
+    let body =
+        |content_type: &str, name: &str| json!({"required": true, "content": {content_type: {"schema": schema(name)}}});
     let name = match target {
         Target::Login => "login",
         Target::Collection => "webhooks",
@@ -73,26 +68,17 @@ fn operation(config: &Config, target: &Target, method: &str) -> Value {
     };
     match (target, method) {
         (Target::Login, _) => {
-            fields.insert(
-                "requestBody".into(),
-                body("application/x-www-form-urlencoded", "Login"),
-            );
+            fields.insert("requestBody".into(), body("application/x-www-form-urlencoded", "Login"));
         }
         (Target::Collection, "GET") => {
             let number = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "integer", "minimum": 0}});
-            fields.insert(
-                "parameters".into(),
-                json!([number("limit"), number("offset")]),
-            );
+            fields.insert("parameters".into(), json!([number("limit"), number("offset")]));
         }
         (_, "POST" | "PUT") => {
             fields.insert("requestBody".into(), body("application/json", "Webhook"));
         }
         (_, "PATCH") => {
-            fields.insert(
-                "requestBody".into(),
-                body("application/json", "WebhookPatch"),
-            );
+            fields.insert("requestBody".into(), body("application/json", "WebhookPatch"));
         }
         _ => {}
     }

@@ -30,9 +30,7 @@ pub(super) fn overview(state: &State) -> Value {
 fn webhook(webhook: &StoredWebhook) -> Value {
     let owner = webhook.header_value(OWNER_HEADER);
     let names = webhook.headers.iter().map(|header| header.name.as_str());
-    let others: Vec<&str> = names
-        .filter(|name| !name.eq_ignore_ascii_case(OWNER_HEADER))
-        .collect();
+    let others: Vec<&str> = names.filter(|name| !name.eq_ignore_ascii_case(OWNER_HEADER)).collect();
     json!({
         "id": webhook.id,
         "presence_name": webhook.presence_name,
@@ -62,20 +60,13 @@ fn delivery(delivery: &Delivery) -> Value {
 fn host(url: &str) -> String {
     let host = Url::parse(url).ok().and_then(|url| {
         let host = url.host_str()?;
-        Some(
-            url.port()
-                .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
-        )
+        Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
     });
     host.unwrap_or_else(|| "(not a url)".into())
 }
 
 fn presence_names(state: &State) -> Vec<&str> {
-    let mut names: Vec<&str> = state
-        .webhooks
-        .values()
-        .map(|it| it.presence_name.as_str())
-        .collect();
+    let mut names: Vec<&str> = state.webhooks.values().map(|it| it.presence_name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     names.truncate(MAX_ROWS);

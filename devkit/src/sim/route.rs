@@ -27,15 +27,9 @@ impl Target {
         if target != Self::Unknown {
             return target;
         }
-        let other = path
-            .strip_suffix('/')
-            .map_or_else(|| format!("{path}/"), str::to_owned);
+        let other = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
         // As FastAPI: only where the other path has any method at all.
-        if Self::exact(config, &other).methods(config).is_empty() {
-            Self::Unknown
-        } else {
-            Self::OtherSlash(other)
-        }
+        if Self::exact(config, &other).methods(config).is_empty() { Self::Unknown } else { Self::OtherSlash(other) }
     }
 
     fn exact(config: &Config, path: &str) -> Self {
@@ -47,9 +41,7 @@ impl Target {
             Some("/auth/login") => Self::Login,
             Some("/webhooks/") => Self::Collection,
             Some(rest) => match rest.strip_prefix("/webhooks/") {
-                Some(id) if !id.contains('/') => {
-                    Self::Item(percent_decode_str(id).decode_utf8_lossy().into_owned())
-                }
+                Some(id) if !id.contains('/') => Self::Item(percent_decode_str(id).decode_utf8_lossy().into_owned()),
                 _ => Self::Unknown,
             },
             None => Self::Unknown,
@@ -76,19 +68,12 @@ impl Target {
         let switches: &[(bool, &'static str)] = match self {
             Self::Login => &[(true, "POST")],
             Self::Collection => &[(config.list, "GET"), (true, "POST")],
-            Self::Item(_) => &[
-                (config.get, "GET"),
-                (config.put, "PUT"),
-                (config.patch, "PATCH"),
-                (config.delete, "DELETE"),
-            ],
+            Self::Item(_) => {
+                &[(config.get, "GET"), (config.put, "PUT"), (config.patch, "PATCH"), (config.delete, "DELETE")]
+            }
             Self::Openapi | Self::OtherSlash(_) | Self::Unknown => &[],
         };
-        switches
-            .iter()
-            .filter(|(on, _)| *on)
-            .map(|(_, method)| *method)
-            .collect()
+        switches.iter().filter(|(on, _)| *on).map(|(_, method)| *method).collect()
     }
 }
 
@@ -96,9 +81,7 @@ impl Target {
 pub(super) fn serves_openapi(config: &Config, path: &str) -> bool {
     match config.openapi {
         OpenApi::Root => path == "/openapi.json",
-        OpenApi::Prefix | OpenApi::Mounted => {
-            path.strip_prefix(config.base()) == Some("/openapi.json")
-        }
+        OpenApi::Prefix | OpenApi::Mounted => path.strip_prefix(config.base()) == Some("/openapi.json"),
         OpenApi::Off => false,
     }
 }

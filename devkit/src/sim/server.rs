@@ -27,11 +27,7 @@ pub(super) enum Hangup {
 
 /// A bound port that does not listen: connections are refused, yet nobody else can take it.
 pub(super) fn reserve(address: SocketAddr) -> std::io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
@@ -68,10 +64,7 @@ async fn connection(stream: TcpStream, router: Router) {
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let router = router.clone();
         async move {
-            let response = router
-                .oneshot(request.map(Body::new))
-                .await
-                .map_err(|never| match never {})?;
+            let response = router.oneshot(request.map(Body::new)).await.map_err(|never| match never {})?;
             match response.extensions().get::<Hangup>() {
                 Some(hangup) => Err(*hangup),
                 None => Ok(response),
@@ -83,11 +76,7 @@ async fn connection(stream: TcpStream, router: Router) {
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
     let ended = (&mut connection).await;
-    let hangup = ended
-        .as_ref()
-        .err()
-        .and_then(std::error::Error::source)
-        .and_then(|it| it.downcast_ref::<Hangup>());
+    let hangup = ended.as_ref().err().and_then(std::error::Error::source).and_then(|it| it.downcast_ref::<Hangup>());
     if hangup == Some(&Hangup::Reset) {
         let _ = connection.into_parts().io.into_inner().set_zero_linger();
     }

@@ -55,11 +55,7 @@ pub struct StoredWebhook {
 impl StoredWebhook {
     /// A webhook without headers and still without an id.
     #[must_use]
-    pub fn new(
-        url: impl Into<String>,
-        user_id: impl Into<String>,
-        presence_name: impl Into<String>,
-    ) -> Self {
+    pub fn new(url: impl Into<String>, user_id: impl Into<String>, presence_name: impl Into<String>) -> Self {
         Self {
             id: String::new(),
             url: url.into(),
@@ -73,20 +69,14 @@ impl StoredWebhook {
     /// With one more header.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push(Header {
-            name: name.into(),
-            value: value.into(),
-        });
+        self.headers.push(Header { name: name.into(), value: value.into() });
         self
     }
 
     /// The value of a header, its name compared without case.
     #[must_use]
     pub fn header_value(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name))
-            .map(|header| header.value.as_str())
+        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
     }
 }
 
@@ -159,8 +149,7 @@ impl Delivery {
     /// Did the receiver answer 2xx?
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        self.status
-            .is_some_and(|status| (200..300).contains(&status))
+        self.status.is_some_and(|status| (200..300).contains(&status))
     }
 }
 
@@ -175,21 +164,13 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(config: Config, http: reqwest::Client) -> Self {
-        Self {
-            state: Mutex::new(State {
-                config,
-                ..State::default()
-            }),
-            changed: watch::Sender::new(0),
-            http,
-        }
+        Self { state: Mutex::new(State { config, ..State::default() }), changed: watch::Sender::new(0), http }
     }
 
     /// Reads or changes the state, and tells the watchers. Nobody holds the lock across a wait.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let result = work(&mut self.lock());
-        self.changed
-            .send_modify(|version| *version = version.wrapping_add(1));
+        self.changed.send_modify(|version| *version = version.wrapping_add(1));
         result
     }
 
@@ -260,9 +241,7 @@ impl State {
     /// Writes how a request was answered.
     pub(super) fn answered(&mut self, seq: u64, answered: Answered) {
         // Numbers only grow along the log. It may have been cleared since.
-        if let Ok(index) = self
-            .requests
-            .binary_search_by_key(&seq, |record| record.seq)
+        if let Ok(index) = self.requests.binary_search_by_key(&seq, |record| record.seq)
             && let Some(record) = self.requests.get_mut(index)
         {
             record.status = answered;

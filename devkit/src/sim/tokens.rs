@@ -49,17 +49,9 @@ impl Tokens {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim())
             .ok_or("Not authenticated")?;
-        let is_static =
-            config.static_tokens.iter().any(|it| it == token) && !self.revoked.contains(token);
-        let is_live = self
-            .live
-            .get(token)
-            .is_some_and(|end| *end > Instant::now());
-        if is_static || is_live {
-            Ok(())
-        } else {
-            Err("Could not validate credentials")
-        }
+        let is_static = config.static_tokens.iter().any(|it| it == token) && !self.revoked.contains(token);
+        let is_live = self.live.get(token).is_some_and(|end| *end > Instant::now());
+        if is_static || is_live { Ok(()) } else { Err("Could not validate credentials") }
     }
 }
 

@@ -29,20 +29,12 @@ pub(super) fn webhook(headers: &HeaderMap, body: &[u8], partial: bool) -> Result
     let mut text = |name: &str| match fields.get(name) {
         Some(Value::String(text)) => Some(text.clone()),
         Some(other) => {
-            problems.push(problem(
-                "string_type",
-                json!(["body", name]),
-                "Input should be a valid string",
-                other,
-            ));
+            problems.push(problem("string_type", json!(["body", name]), "Input should be a valid string", other));
             None
         }
         None => {
             if !partial {
-                problems.push(missing(
-                    json!(["body", name]),
-                    &Value::Object(fields.clone()),
-                ));
+                problems.push(missing(json!(["body", name]), &Value::Object(fields.clone())));
             }
             None
         }
@@ -53,40 +45,22 @@ pub(super) fn webhook(headers: &HeaderMap, body: &[u8], partial: bool) -> Result
     }
     let headers = match fields.get("headers") {
         None | Some(Value::Null) => None,
-        Some(Value::Array(list)) => Some(
-            list.iter()
-                .enumerate()
-                .filter_map(|(index, it)| header(index, it, &mut problems))
-                .collect(),
-        ),
+        Some(Value::Array(list)) => {
+            Some(list.iter().enumerate().filter_map(|(index, it)| header(index, it, &mut problems)).collect())
+        }
         Some(other) => {
-            problems.push(problem(
-                "list_type",
-                json!(["body", "headers"]),
-                "Input should be a valid list",
-                other,
-            ));
+            problems.push(problem("list_type", json!(["body", "headers"]), "Input should be a valid list", other));
             None
         }
     };
-    if problems.is_empty() {
-        Ok(Fields {
-            url,
-            headers,
-            user_id,
-            presence_name,
-        })
-    } else {
-        Err(problems.into())
-    }
+    if problems.is_empty() { Ok(Fields { url, headers, user_id, presence_name }) } else { Err(problems.into()) }
 }
 
 /// Reads `limit` and `offset`.
 pub(super) fn paging(query: &str) -> Result<Paging, Value> {
     let mut problems = Vec::new();
     let mut number = |name: &str, least: usize| {
-        let (_, text) =
-            url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name)?;
+        let (_, text) = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name)?;
         let place = json!(["query", name]);
         match text.parse::<i64>().map(usize::try_from) {
             Ok(Ok(number)) if number >= least => return Some(number),
@@ -95,22 +69,14 @@ pub(super) fn paging(query: &str) -> Result<Paging, Value> {
                 problems.push(problem("greater_than_equal", place, &message, &json!(text)));
             }
             Err(_) => {
-                let message =
-                    "Input should be a valid integer, unable to parse string as an integer";
+                let message = "Input should be a valid integer, unable to parse string as an integer";
                 problems.push(problem("int_parsing", place, message, &json!(text)));
             }
         }
         None
     };
     let (limit, offset) = (number("limit", 1), number("offset", 0));
-    if problems.is_empty() {
-        Ok(Paging {
-            limit,
-            offset: offset.unwrap_or(0),
-        })
-    } else {
-        Err(problems.into())
-    }
+    if problems.is_empty() { Ok(Paging { limit, offset: offset.unwrap_or(0) }) } else { Err(problems.into()) }
 }
 
 /// Reads the form of a login: user name and password.
@@ -119,9 +85,7 @@ pub(super) fn login(headers: &HeaderMap, body: &[u8]) -> Result<(String, String)
     let form = is_type(headers, |it| it == "application/x-www-form-urlencoded");
     let field = |name: &str| {
         let mut pairs = url::form_urlencoded::parse(if form { body } else { &[] });
-        pairs
-            .find(|(key, value)| key == name && !value.is_empty())
-            .map(|(_, value)| value.into_owned())
+        pairs.find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.into_owned())
     };
     let absent = |name: &str| missing(json!(["body", name]), &Value::Null);
     match (field("username"), field("password")) {
@@ -139,28 +103,16 @@ fn object(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Value>
     }
     let no_object = |input: &Value| {
         let message = "Input should be a valid dictionary or object to extract fields from";
-        json!([problem(
-            "model_attributes_type",
-            json!(["body"]),
-            message,
-            input
-        )])
+        json!([problem("model_attributes_type", json!(["body"]), message, input)])
     };
-    if !is_type(headers, |it| {
-        it == "application/json" || it.ends_with("+json")
-    }) {
+    if !is_type(headers, |it| it == "application/json" || it.ends_with("+json")) {
         return Err(no_object(&json!(String::from_utf8_lossy(body))));
     }
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(other) => Err(no_object(&other)),
         Err(error) => {
-            let mut problem = problem(
-                "json_invalid",
-                json!(["body", error.column()]),
-                "JSON decode error",
-                &json!({}),
-            );
+            let mut problem = problem("json_invalid", json!(["body", error.column()]), "JSON decode error", &json!({}));
             if let Some(fields) = problem.as_object_mut() {
                 fields.insert("ctx".into(), json!({"error": error.to_string()}));
             }
@@ -172,67 +124,36 @@ fn object(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Value>
 fn header(index: usize, value: &Value, problems: &mut Vec<Value>) -> Option<Header> {
     let Some(fields) = value.as_object() else {
         let message = "Input should be a valid dictionary or object to extract fields from";
-        problems.push(problem(
-            "model_attributes_type",
-            json!(["body", "headers", index]),
-            message,
-            value,
-        ));
+        problems.push(problem("model_attributes_type", json!(["body", "headers", index]), message, value));
         return None;
     };
     let mut part = |name: &str| {
         let place = json!(["body", "headers", index, name]);
         match fields.get(name) {
             Some(Value::String(text)) => return Some(text.clone()),
-            Some(other) => problems.push(problem(
-                "string_type",
-                place,
-                "Input should be a valid string",
-                other,
-            )),
+            Some(other) => problems.push(problem("string_type", place, "Input should be a valid string", other)),
             None => problems.push(missing(place, value)),
         }
         None
     };
     let (name, value) = (part("name"), part("value"));
-    Some(Header {
-        name: name?,
-        value: value?,
-    })
+    Some(Header { name: name?, value: value? })
 }
 
 fn url_problem(text: &str) -> Option<Value> {
     let place = json!(["body", "url"]);
     match Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => None,
-        Ok(_) => Some(problem(
-            "url_scheme",
-            place,
-            "URL scheme should be 'http' or 'https'",
-            &json!(text),
-        )),
-        Err(error) => Some(problem(
-            "url_parsing",
-            place,
-            &format!("Input should be a valid URL, {error}"),
-            &json!(text),
-        )),
+        Ok(_) => Some(problem("url_scheme", place, "URL scheme should be 'http' or 'https'", &json!(text))),
+        Err(error) => {
+            Some(problem("url_parsing", place, &format!("Input should be a valid URL, {error}"), &json!(text)))
+        }
     }
 }
 
 fn is_type(headers: &HeaderMap, fits: impl Fn(&str) -> bool) -> bool {
-    let value = headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|it| it.to_str().ok())
-        .unwrap_or_default();
-    fits(
-        &value
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase(),
-    )
+    let value = headers.get(http::header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    fits(&value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 fn missing(place: Value, input: &Value) -> Value {

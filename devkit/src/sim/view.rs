@@ -13,11 +13,8 @@ pub(super) fn view(config: &Config, webhook: &StoredWebhook) -> Value {
         HeaderValues::Plain => plain.to_owned(),
         HeaderValues::Masked => "***".to_owned(),
     };
-    let headers: Vec<Value> = webhook
-        .headers
-        .iter()
-        .map(|it| json!({"name": it.name, "value": value(&it.value)}))
-        .collect();
+    let headers: Vec<Value> =
+        webhook.headers.iter().map(|it| json!({"name": it.name, "value": value(&it.value)})).collect();
     let id_field = match config.create_answer {
         CreateAnswer::ObjectWebhookId => "webhook_id",
         CreateAnswer::ObjectId | CreateAnswer::Bare => "id",

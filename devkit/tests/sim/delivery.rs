@@ -36,55 +36,22 @@ impl Inbox {
 async fn events_reach_their_webhooks_with_headers() {
     let bench = Bench::new(|config| config.delivery_backoff_ms = 1).await;
     let (inbox, url) = Inbox::open(&[503, 500]).await;
-    bench
-        .sim
-        .insert(StoredWebhook::new(&url, "u", "jobs").header("X-Webhook-Secret", "s3cret"));
+    bench.sim.insert(StoredWebhook::new(&url, "u", "jobs").header("X-Webhook-Secret", "s3cret"));
     bench.sim.insert(StoredWebhook::new(&url, "u", "other"));
     let deliveries = bench.sim.send_event("jobs", json!({"n": 1})).await;
-    let told: Vec<_> = deliveries
-        .iter()
-        .map(|it| (it.attempt, it.status))
-        .collect();
+    let told: Vec<_> = deliveries.iter().map(|it| (it.attempt, it.status)).collect();
     assert_eq!(told, [(1, Some(503)), (2, Some(500)), (3, Some(204))]);
     assert!(deliveries[2].succeeded() && deliveries[2].url == url);
     {
         let got = inbox.got.lock().unwrap();
         assert_eq!(got.len(), 3);
-        assert!(
-            got.iter()
-                .all(|(headers, body)| headers["x-webhook-secret"] == "s3cret"
-                    && body == r#"{"n":1}"#)
-        );
+        assert!(got.iter().all(|(headers, body)| headers["x-webhook-secret"] == "s3cret" && body == r#"{"n":1}"#));
     }
 
-    let (status, sent) = bench
-        .admin(
-            Method::POST,
-            "/events",
-            json!({"presence_name": "other", "payload": {}}),
-        )
-        .await;
-    assert_eq!(
-        (status, &sent[0]["status"], sent.as_array().unwrap().len()),
-        (200, &json!(204), 1)
-    );
-    assert_eq!(
-        bench
-            .admin(Method::POST, "/events", json!({"presence_name": "nobody"}))
-            .await
-            .1,
-        json!([])
-    );
-    assert_eq!(
-        bench
-            .admin(Method::GET, "/deliveries", Value::Null)
-            .await
-            .1
-            .as_array()
-            .unwrap()
-            .len(),
-        4
-    );
+    let (status, sent) = bench.admin(Method::POST, "/events", json!({"presence_name": "other", "payload": {}})).await;
+    assert_eq!((status, &sent[0]["status"], sent.as_array().unwrap().len()), (200, &json!(204), 1));
+    assert_eq!(bench.admin(Method::POST, "/events", json!({"presence_name": "nobody"})).await.1, json!([]));
+    assert_eq!(bench.admin(Method::GET, "/deliveries", Value::Null).await.1.as_array().unwrap().len(), 4);
 }
 
 #[tokio::test]
@@ -97,39 +64,17 @@ async fn deliveries_that_fail_say_why() {
     // Accepts connections (the system does) but never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let cases = [
-        (
-            format!("http://{}/", silent.local_addr().unwrap()),
-            "X-A",
-            200,
-            "no answer in time",
-        ),
-        (
-            "http://127.0.0.1:1/".to_owned(),
-            "X-A",
-            10_000,
-            "cannot connect",
-        ),
-        (
-            "http://127.0.0.1:1/".to_owned(),
-            "not a name",
-            10_000,
-            "the url or a header cannot be sent",
-        ),
+        (format!("http://{}/", silent.local_addr().unwrap()), "X-A", 200, "no answer in time"),
+        ("http://127.0.0.1:1/".to_owned(), "X-A", 10_000, "cannot connect"),
+        ("http://127.0.0.1:1/".to_owned(), "not a name", 10_000, "the url or a header cannot be sent"),
     ];
     for (url, header, timeout, why) in cases {
-        bench
-            .sim
-            .config(|config| config.delivery_timeout_ms = timeout);
+        bench.sim.config(|config| config.delivery_timeout_ms = timeout);
         bench.admin(Method::DELETE, "/webhooks", Value::Null).await;
-        bench
-            .sim
-            .insert(StoredWebhook::new(url, "u", "jobs").header(header, "1"));
+        bench.sim.insert(StoredWebhook::new(url, "u", "jobs").header(header, "1"));
         let deliveries = bench.sim.send_event("jobs", json!({})).await;
         assert_eq!(deliveries.len(), 2);
-        assert_eq!(
-            (deliveries[1].status, deliveries[1].error.as_deref()),
-            (None, Some(why))
-        );
+        assert_eq!((deliveries[1].status, deliveries[1].error.as_deref()), (None, Some(why)));
     }
 }
 
@@ -144,29 +89,16 @@ async fn the_page_shows_no_secret() {
 
     let (_, overview) = bench.admin(Method::GET, "/overview", Value::Null).await;
     let shown = &overview["webhooks"][0];
-    assert_eq!(
-        (&shown["host"], &shown["headers"]),
-        (&json!("hooks.example.com"), &json!(["X-Webhook-Secret"]))
-    );
+    assert_eq!((&shown["host"], &shown["headers"]), (&json!("hooks.example.com"), &json!(["X-Webhook-Secret"])));
     assert_eq!(shown["owner"], "v1.a.b.c");
     let text = overview.to_string();
-    assert!(
-        !text.contains("s3cret") && !text.contains("demo-password") && !text.contains(TOKEN),
-        "{text}"
-    );
+    assert!(!text.contains("s3cret") && !text.contains("demo-password") && !text.contains(TOKEN), "{text}");
 
-    let mut stream = bench
-        .http
-        .get(format!("{}/_sim/stream", bench.sim.url()))
-        .send()
-        .await
-        .unwrap();
+    let mut stream = bench.http.get(format!("{}/_sim/stream", bench.sim.url())).send().await.unwrap();
     let mut seen = String::new();
     bench.fill(1);
     while !seen.contains("wh_000002") {
-        seen.push_str(&String::from_utf8_lossy(
-            &stream.chunk().await.unwrap().unwrap(),
-        ));
+        seen.push_str(&String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap()));
     }
     assert!(seen.starts_with("data: {"));
 }

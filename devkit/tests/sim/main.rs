@@ -24,10 +24,7 @@ struct Bench {
 
 impl Bench {
     async fn new(change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config {
-            static_tokens: vec![TOKEN.into()],
-            ..Config::default()
-        };
+        let mut config = Config { static_tokens: vec![TOKEN.into()], ..Config::default() };
         change(&mut config);
         let http = Client::builder()
             .no_proxy()
@@ -35,17 +32,12 @@ impl Bench {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();
-        Self {
-            sim: Sim::start(config).await.unwrap(),
-            http,
-        }
+        Self { sim: Sim::start(config).await.unwrap(), http }
     }
 
     /// A request with the token to a path under the prefix.
     fn call(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.sim.endpoint()))
-            .bearer_auth(TOKEN)
+        self.http.request(method, format!("{}{path}", self.sim.endpoint())).bearer_auth(TOKEN)
     }
 
     fn create(&self) -> RequestBuilder {
@@ -58,22 +50,14 @@ impl Bench {
 
     /// A request to the admin API.
     async fn admin(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
-        let request = self
-            .http
-            .request(method, format!("{}/_sim{path}", self.sim.url()));
-        answer(if body.is_null() {
-            request
-        } else {
-            request.json(&body)
-        })
-        .await
+        let request = self.http.request(method, format!("{}/_sim{path}", self.sim.url()));
+        answer(if body.is_null() { request } else { request.json(&body) }).await
     }
 
     /// As many webhooks as asked for.
     fn fill(&self, count: usize) {
         for _ in 0..count {
-            self.sim
-                .insert(StoredWebhook::new("https://a.example/", "u", "p"));
+            self.sim.insert(StoredWebhook::new("https://a.example/", "u", "p"));
         }
     }
 }
@@ -94,10 +78,7 @@ async fn answer(request: RequestBuilder) -> (u16, Value) {
 async fn read(response: Response) -> (u16, Value) {
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
-    (
-        status,
-        serde_json::from_str(&text).unwrap_or(Value::String(text)),
-    )
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 /// Waits until something is so.
@@ -110,12 +91,6 @@ async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 fn ids(list: &Value) -> Vec<String> {
-    let items = list
-        .as_array()
-        .or_else(|| list["items"].as_array())
-        .unwrap();
-    items
-        .iter()
-        .map(|it| it["id"].as_str().unwrap().to_owned())
-        .collect()
+    let items = list.as_array().or_else(|| list["items"].as_array()).unwrap();
+    items.iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect()
 }

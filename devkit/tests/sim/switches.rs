@@ -11,33 +11,19 @@ async fn lists_come_in_pages_of_two_shapes() {
     let bench = Bench::new(|config| config.max_page_size = 2).await;
     bench.fill(5);
     let (_, page) = bench.get("/webhooks/?limit=50&offset=1").await;
-    assert_eq!(
-        (&page["total"], &page["limit"], &page["offset"]),
-        (&json!(5), &json!(2), &json!(1))
-    );
+    assert_eq!((&page["total"], &page["limit"], &page["offset"]), (&json!(5), &json!(2), &json!(1)));
     assert_eq!(ids(&page), ["wh_000002", "wh_000003"]);
-    assert_eq!(
-        ids(&bench.get("/webhooks/?limit=1&offset=4").await.1),
-        ["wh_000005"]
-    );
+    assert_eq!(ids(&bench.get("/webhooks/?limit=1&offset=4").await.1), ["wh_000005"]);
     assert!(ids(&bench.get("/webhooks/?offset=5").await.1).is_empty());
 
-    bench
-        .sim
-        .config(|config| config.list_shape = ListShape::Array);
+    bench.sim.config(|config| config.list_shape = ListShape::Array);
     let (_, list) = bench.get("/webhooks/").await;
     assert!(list.is_array());
     assert_eq!(ids(&list), ["wh_000001", "wh_000002"]);
 
     let (status, body) = bench.get("/webhooks/?limit=0&offset=x").await;
-    assert_eq!(
-        (status, &body["detail"][0]["loc"]),
-        (422, &json!(["query", "limit"]))
-    );
-    assert_eq!(
-        (&body["detail"][1]["type"], &body["detail"][1]["input"]),
-        (&json!("int_parsing"), &json!("x"))
-    );
+    assert_eq!((status, &body["detail"][0]["loc"]), (422, &json!(["query", "limit"])));
+    assert_eq!((&body["detail"][1]["type"], &body["detail"][1]["input"]), (&json!("int_parsing"), &json!("x")));
 }
 
 #[tokio::test]
@@ -47,10 +33,7 @@ async fn methods_can_be_switched_off() {
     let path = "/webhooks/wh_000001";
     let response = bench.call(Method::GET, path).send().await.unwrap();
     assert_eq!(response.headers()["allow"], "PUT, PATCH, DELETE");
-    assert_eq!(
-        read(response).await,
-        (405, json!({"detail": "Method Not Allowed"}))
-    );
+    assert_eq!(read(response).await, (405, json!({"detail": "Method Not Allowed"})));
 
     bench.sim.config(|config| {
         config.put = false;
@@ -59,20 +42,14 @@ async fn methods_can_be_switched_off() {
         config.list = false;
     });
     for method in [Method::GET, Method::PUT, Method::PATCH, Method::DELETE] {
-        assert_eq!(
-            answer(bench.call(method, path)).await,
-            (404, json!({"detail": "Not Found"}))
-        );
+        assert_eq!(answer(bench.call(method, path)).await, (404, json!({"detail": "Not Found"})));
     }
     let response = bench.call(Method::GET, "/webhooks/").send().await.unwrap();
     assert_eq!(
         (response.status(), &response.headers()["allow"]),
         (StatusCode::METHOD_NOT_ALLOWED, &"POST".parse().unwrap())
     );
-    assert_eq!(
-        bench.get("/nonsense").await,
-        (404, json!({"detail": "Not Found"}))
-    );
+    assert_eq!(bench.get("/nonsense").await, (404, json!({"detail": "Not Found"})));
     assert_eq!(bench.sim.webhooks().len(), 1);
 }
 
@@ -83,22 +60,9 @@ async fn the_other_slash_redirects() {
         assert_eq!(response.status(), StatusCode::TEMPORARY_REDIRECT);
         response.headers()["location"].to_str().unwrap().to_owned()
     };
-    let to = location(
-        bench
-            .call(Method::POST, "/webhooks")
-            .json(&webhook())
-            .send()
-            .await
-            .unwrap(),
-    );
+    let to = location(bench.call(Method::POST, "/webhooks").json(&webhook()).send().await.unwrap());
     assert_eq!(to, format!("{}/webhooks/", bench.sim.endpoint()));
-    let to = location(
-        bench
-            .call(Method::GET, "/webhooks/a/?x=1")
-            .send()
-            .await
-            .unwrap(),
-    );
+    let to = location(bench.call(Method::GET, "/webhooks/a/?x=1").send().await.unwrap());
     assert_eq!(to, format!("{}/webhooks/a?x=1", bench.sim.endpoint()));
     assert!(bench.sim.webhooks().is_empty());
 }
@@ -107,18 +71,10 @@ async fn the_other_slash_redirects() {
 async fn header_values_are_masked_or_headers_forgotten() {
     let bench = Bench::new(|config| config.header_values = HeaderValues::Masked).await;
     let (_, body) = answer(bench.create()).await;
-    assert_eq!(
-        body["headers"][0],
-        json!({"name": "X-Webhook-Secret", "value": "***"})
-    );
-    assert_eq!(
-        bench.sim.webhooks()[0].header_value("x-webhook-secret"),
-        Some("s3cret")
-    );
+    assert_eq!(body["headers"][0], json!({"name": "X-Webhook-Secret", "value": "***"}));
+    assert_eq!(bench.sim.webhooks()[0].header_value("x-webhook-secret"), Some("s3cret"));
 
-    bench
-        .sim
-        .config(|config| config.strip_unknown_headers = true);
+    bench.sim.config(|config| config.strip_unknown_headers = true);
     answer(bench.create()).await;
     assert_eq!(bench.sim.webhooks()[1].header_value(OWNER), None);
     assert_eq!(bench.sim.webhooks()[1].headers.len(), 1);
@@ -137,10 +93,7 @@ async fn the_openapi_document_tells_the_truth() {
     let (status, body) = document("/openapi.json".into()).await;
     assert_eq!(status, 200);
     let item = &body["paths"]["/v1alpha/webhooks/{webhook_id}"];
-    assert!(
-        item.get("put").is_some() && item.get("patch").is_none(),
-        "{body}"
-    );
+    assert!(item.get("put").is_some() && item.get("patch").is_none(), "{body}");
     assert!(body["paths"]["/v1alpha/webhooks/"].get("get").is_some());
     assert_eq!(document("/v1alpha/openapi.json".into()).await.0, 404);
 
@@ -164,14 +117,5 @@ async fn the_prefix_can_be_another() {
     let bench = Bench::new(|config| config.prefix = "/api/".into()).await;
     assert!(bench.sim.endpoint().ends_with("/api"));
     assert_eq!(answer(bench.create()).await.0, 201);
-    assert_eq!(
-        answer(
-            bench
-                .http
-                .post(format!("{}/v1alpha/webhooks/", bench.sim.url()))
-        )
-        .await
-        .0,
-        404
-    );
+    assert_eq!(answer(bench.http.post(format!("{}/v1alpha/webhooks/", bench.sim.url()))).await.0, 404);
 }

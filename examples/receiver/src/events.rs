@@ -26,10 +26,7 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn new(most: usize) -> Self {
-        Self {
-            last: Mutex::default(),
-            most,
-        }
+        Self { last: Mutex::default(), most }
     }
 
     pub(crate) fn push(&self, event: Event) {
@@ -39,11 +36,6 @@ impl Events {
     }
 
     pub(crate) fn newest_first(&self) -> Vec<Event> {
-        self.last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .collect()
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }

@@ -32,18 +32,12 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(secret: String, queue: Sender<Event>, events: Arc<Events>) -> Self {
-        Self {
-            secret: secret.into(),
-            queue,
-            events,
-        }
+        Self { secret: secret.into(), queue, events }
     }
 
     /// Compares in constant time: how long a refusal takes says nothing about the secret (but its length).
     fn knows(&self, headers: &HeaderMap) -> bool {
-        let sent = headers
-            .get("x-webhook-secret")
-            .map_or(&[][..], |value| value.as_bytes());
+        let sent = headers.get("x-webhook-secret").map_or(&[][..], |value| value.as_bytes());
         sent.ct_eq(self.secret.as_bytes()).into()
     }
 }
@@ -63,19 +57,15 @@ async fn receive(State(app): State<App>, request: Request) -> StatusCode {
     if !app.knows(request.headers()) {
         return StatusCode::UNAUTHORIZED;
     }
-    let body =
-        match tokio::time::timeout(BODY_TIMEOUT, to_bytes(request.into_body(), MAX_BODY)).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE,
-            Err(_) => return StatusCode::REQUEST_TIMEOUT,
-        };
+    let body = match tokio::time::timeout(BODY_TIMEOUT, to_bytes(request.into_body(), MAX_BODY)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE,
+        Err(_) => return StatusCode::REQUEST_TIMEOUT,
+    };
     let Ok(payload) = serde_json::from_slice(&body) else {
         return StatusCode::BAD_REQUEST;
     };
-    match app.queue.try_send(Event {
-        received_at: format!("{:.3}", jiff::Timestamp::now()),
-        payload,
-    }) {
+    match app.queue.try_send(Event { received_at: format!("{:.3}", jiff::Timestamp::now()), payload }) {
         Ok(()) => StatusCode::ACCEPTED,
         // Orion should try again later.
         Err(TrySendError::Full(_) | TrySendError::Closed(_)) => StatusCode::SERVICE_UNAVAILABLE,

@@ -77,27 +77,14 @@ impl Receiver {
         let events = Arc::new(Events::new(config.remember));
         let stopping = CancellationToken::new();
         let (queue, waiting) = mpsc::channel(config.queue);
-        let worker = tokio::spawn(work(
-            waiting,
-            Arc::clone(&events),
-            config.work,
-            config.print,
-        ));
+        let worker = tokio::spawn(work(waiting, Arc::clone(&events), config.work, config.print));
         let router = http::router(App::new(config.secret, queue, Arc::clone(&events)));
         let stop = stopping.clone().cancelled_owned();
         let server = tokio::spawn(async move {
             // It ends only when told to: accept errors are tried again inside.
-            let _ = axum::serve(listener, router)
-                .with_graceful_shutdown(stop)
-                .await;
+            let _ = axum::serve(listener, router).with_graceful_shutdown(stop).await;
         });
-        Ok(Self {
-            address,
-            events,
-            stopping,
-            server,
-            worker,
-        })
+        Ok(Self { address, events, stopping, server, worker })
     }
 
     /// Where deliveries are to be sent: `http://<address>/`.
@@ -131,12 +118,7 @@ impl Drop for Receiver {
 }
 
 /// Works through the queue. Put what you want done with an event here.
-async fn work(
-    mut waiting: mpsc::Receiver<Event>,
-    events: Arc<Events>,
-    takes: Duration,
-    print: bool,
-) {
+async fn work(mut waiting: mpsc::Receiver<Event>, events: Arc<Events>, takes: Duration, print: bool) {
     while let Some(event) = waiting.recv().await {
         tokio::time::sleep(takes).await;
         if print {

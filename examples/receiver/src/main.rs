@@ -36,13 +36,8 @@ async fn main() -> anyhow::Result<()> {
         ..Config::new(secret(args.secret_file)?)
     };
     // Before the port opens: a signal that comes right after must not be missed.
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    let receiver = Receiver::start(config)
-        .await
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let receiver = Receiver::start(config).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     println!("Receiver: {}", receiver.url());
     tokio::select! {
         _ = terminate.recv() => {}
@@ -55,8 +50,7 @@ async fn main() -> anyhow::Result<()> {
 /// No flag for the secret itself: every user of a machine can read command lines.
 fn secret(file: Option<PathBuf>) -> anyhow::Result<String> {
     let secret = match (file, std::env::var("RECEIVER_SECRET")) {
-        (Some(path), _) => std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?,
+        (Some(path), _) => std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?,
         (None, Ok(secret)) => secret,
         (None, Err(_)) => {
             bail!("give the secret with --secret-file, or in the environment as RECEIVER_SECRET")

@@ -36,17 +36,9 @@ pub(crate) fn render(events: &[Event]) -> String {
         page.push_str("<p>Nothing yet. The page looks again every five seconds.</p>\n");
     } else {
         page.push_str("<p>Newest first; also as <a href=\"/events\">JSON</a>. The page looks again every five seconds.</p>\n<ol>\n");
-        for Event {
-            received_at,
-            payload,
-        } in events
-        {
+        for Event { received_at, payload } in events {
             // Writing to a string cannot fail.
-            let _ = writeln!(
-                page,
-                "<li><time>{received_at}</time><pre>{}</pre></li>",
-                escape(&format!("{payload:#}"))
-            );
+            let _ = writeln!(page, "<li><time>{received_at}</time><pre>{}</pre></li>", escape(&format!("{payload:#}")));
         }
         page.push_str("</ol>\n");
     }
@@ -56,9 +48,7 @@ pub(crate) fn render(events: &[Event]) -> String {
 
 /// Text as HTML text. What Orion sends is not ours to trust.
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -69,10 +59,7 @@ mod tests {
 
     #[test]
     fn markup_in_an_event_stays_text() {
-        let event = Event {
-            received_at: "now".into(),
-            payload: json!({"a": "<script>&"}),
-        };
+        let event = Event { received_at: "now".into(), payload: json!({"a": "<script>&"}) };
         let page = render(&[event]);
         assert!(page.contains("&lt;script&gt;&amp;") && !page.contains("<script>"));
         assert!(render(&[]).contains("Nothing yet"));

@@ -1,7 +1,7 @@
 //! A create of unknown result, and a person's decision.
 
 use super::*;
-use crate::plan::resolve::{Decision, decision};
+use crate::plan::decision::{Decision, decision};
 
 #[test]
 fn it_waits_reads_two_lists_and_only_then_posts_again() {

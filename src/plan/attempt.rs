@@ -1,0 +1,105 @@
+//! One attempt to create: begun, sent once, recorded (design section 4, "Create").
+
+use std::time::Duration;
+
+use super::adopt;
+use super::facts::{Connection, ConnectionFacts, digest};
+use super::memory::Carrying;
+use super::settle::{self, readiness, settlement, synced};
+use super::snapshot::Boot;
+use super::step::{Settlement, Step};
+use super::view::View;
+use crate::api::{Attempt, Reason};
+
+/// The POST follows the apiserver's word that the attempt is ours within this time, on the boot-time clock.
+const CONFIRMED_FOR: Duration = Duration::from_secs(2);
+
+/// Begins an attempt, with everything at hand that the POST will need.
+pub(super) fn begin(view: &View<'_>, connection: &ConnectionFacts, resolved: bool) -> Step {
+    if view.settings.dry_run {
+        return settle::dry_run(view, "create");
+    }
+    if let Some(step) = prepared(view, connection) {
+        return step;
+    }
+    Step::BeginAttempt { token: view.token.to_owned(), resolved }
+}
+
+/// What is still missing for a POST: the connection, header values, a permit with credentials.
+fn prepared(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
+    if let Some(trouble) = &connection.trouble {
+        return Some(settle::wait_for_connection(view, trouble));
+    }
+    match &view.round.secrets {
+        None => return Some(Step::ReadSecrets),
+        Some(Err(problem)) => return Some(settle::secret_problem(view, problem)),
+        Some(Ok(_)) => {}
+    }
+    match &view.round.prepared {
+        None => Some(Step::Prepare),
+        Some(Err(failure)) => Some(settle::failure(view, failure).step()),
+        Some(Ok(())) => None,
+    }
+}
+
+/// The attempt `token` is ours and has not been sent.
+pub(super) fn post(view: &View<'_>, connection: &ConnectionFacts, token: &str) -> Step {
+    if let (Some(adopt), None) = (&view.webhook.spec.adopt, view.stored_id()) {
+        // It came into the spec while the attempt waited.
+        return adopt::plan(view, connection, adopt, view.open_attempt().as_ref());
+    }
+    if let Some(step) = prepared(view, connection) {
+        return step;
+    }
+    if view.memory.carrying.as_ref().is_some_and(|carrying| is_confirmed(carrying, view.now)) {
+        Step::Post { token: token.to_owned() }
+    } else {
+        Step::Refresh
+    }
+}
+
+/// The apiserver's word that the attempt is ours is young enough to POST on. Asked again right before sending.
+#[must_use]
+pub fn is_confirmed(carrying: &Carrying, now: Boot) -> bool {
+    now.saturating_sub(carrying.confirmed) < CONFIRMED_FOR
+}
+
+/// Orion gave an id: it is recorded while the attempt is still ours.
+pub(super) fn record(view: &View<'_>, token: &str, id: &str) -> Step {
+    let (Connection::Usable(connection), Some(created)) = (view.connection, &view.memory.created) else {
+        // The connection went away between the answer and its record: keep the id until it is back.
+        return settle::retry(
+            view,
+            Reason::ConnectionNotFound,
+            "The connection went away while the webhook was created",
+        );
+    };
+    let mut settlement = synced(view, connection, id, &created.versions);
+    if digest(&view.webhook.spec, &created.versions) != created.digest {
+        settlement = changed_meanwhile(view, settlement);
+    }
+    settlement.synced = Some(Some(created.digest));
+    settlement.settling(Some(token)).step()
+}
+
+fn changed_meanwhile(view: &View<'_>, recorded: Settlement) -> Settlement {
+    let readiness =
+        readiness(view, Reason::Progressing, "The webhook was created; the spec has changed since and will be sent");
+    let status = recorded.status;
+    settlement(view, readiness, Some(view.now)).change(|new| {
+        new.webhook_id = status.webhook_id;
+        new.endpoint = status.endpoint;
+        new.applied_secrets = status.applied_secrets;
+    })
+}
+
+/// The text of the annotation that records an attempt.
+#[must_use]
+pub fn attempt_text(view: &View<'_>, token: &str) -> String {
+    Attempt {
+        token: token.to_owned(),
+        begun: view.clock.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        instance: view.settings.instance.prefix().to_owned(),
+    }
+    .to_string()
+}

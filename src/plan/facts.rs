@@ -1,0 +1,208 @@
+//! What a decision is made from, apart from the Webhook itself and what is remembered of it.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::snapshot::Snapshot;
+use crate::api::{
+    AppliedSecret, Capabilities, Desired, Endpoint, Failure, HeaderValue, InstanceId, Owner, Reason, RemoteWebhook,
+    WebhookSpec,
+};
+
+/// The operator's settings that decisions depend on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This installation.
+    pub instance: InstanceId,
+    /// Time between drift checks where the spec names none.
+    pub interval: Duration,
+    /// The least time between drift checks.
+    pub min_interval: Duration,
+    /// How long a create may take to show in lists (`--create-settle`).
+    pub create_settle: Duration,
+    /// Nothing is changed at Orion.
+    pub dry_run: bool,
+}
+
+/// The connection that the Webhook uses.
+#[derive(Clone, Debug)]
+pub enum Connection {
+    /// There is none of that name.
+    Missing {
+        /// What to do.
+        message: String,
+    },
+    /// It is not Ready.
+    NotReady {
+        /// Its reason and message.
+        message: String,
+    },
+    /// It does not serve this Webhook.
+    NotAllowed {
+        /// Why, and what to do.
+        message: String,
+    },
+    /// It can be used.
+    Usable(Box<ConnectionFacts>),
+}
+
+/// What is known of a connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionFacts {
+    /// The API base.
+    pub endpoint: Endpoint,
+    /// What Orion can do.
+    pub capabilities: Capabilities,
+    /// Our webhooks carry the owner marker.
+    pub ownership: bool,
+    /// Webhooks may adopt by id.
+    pub adoption: bool,
+    /// Time-out of one call.
+    pub timeout: Duration,
+    /// Trouble of the whole connection: Webhooks wait for it without attempts.
+    pub trouble: Option<Trouble>,
+    /// A listed webhook showed a readable marker: they survive here.
+    pub markers_survive: bool,
+    /// A stored id has been seen since the endpoint or the credentials changed.
+    pub proven: bool,
+    /// Grows whenever the credentials change.
+    pub credentials: u64,
+    /// Grows whenever the connection comes back from trouble.
+    pub recoveries: u64,
+    /// The newest list read.
+    pub last_list: Option<Arc<Snapshot>>,
+}
+
+/// Trouble of a whole connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Its reason.
+    pub reason: Reason,
+    /// Stable message.
+    pub message: String,
+}
+
+/// Header values read from Secrets, in the order of the spec.
+#[derive(Clone, Debug)]
+pub struct SecretValues {
+    /// Name and value of each header of the spec, literal ones too.
+    pub headers: Vec<(String, HeaderValue)>,
+    /// The Secrets they came from, by name.
+    pub versions: Vec<AppliedSecret>,
+}
+
+/// Header values cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretProblem {
+    /// `SecretNotFound` or `SecretInvalid`.
+    pub reason: Reason,
+    /// What to do. Never holds a value.
+    pub message: String,
+}
+
+/// What a look at other webhooks of the connection found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Others {
+    /// How many were looked at.
+    pub looked_at: usize,
+    /// How many of them are gone.
+    pub gone: usize,
+    /// How many ids of the connection are known to be gone within an interval, this one included.
+    pub gone_in_all: usize,
+    /// How many ids the connection has.
+    pub stored: usize,
+}
+
+impl Others {
+    /// More than 20 %, and at least 5, of the connection's ids are gone (design section 4, `MassDrift`).
+    #[must_use]
+    pub fn is_mass_drift(&self) -> bool {
+        let gone = self.gone_in_all.max(self.gone);
+        gone >= 5 && (self.gone_in_all * 5 > self.stored || self.gone * 5 > self.looked_at)
+    }
+}
+
+/// The one change at Orion of this reconcile.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Which.
+    pub kind: CallKind,
+    /// How it went; a POST gives the id.
+    pub result: Result<String, Failure>,
+}
+
+/// Kinds of change at Orion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallKind {
+    /// Create.
+    Post {
+        /// Under this attempt.
+        token: String,
+    },
+    /// Update.
+    Update {
+        /// Of this id.
+        id: String,
+    },
+    /// Update that takes the marker off.
+    Unmark {
+        /// Of this id.
+        id: String,
+    },
+    /// Delete.
+    Delete {
+        /// Of this id.
+        id: String,
+    },
+}
+
+/// What this reconcile has read and done so far. A change at Orion clears what was read from it before.
+#[derive(Clone, Debug, Default)]
+pub struct Round {
+    /// resourceVersions in the Secret cache before `ReadSecrets` read the values: a later one is news.
+    pub secret_versions: Option<BTreeMap<String, Option<String>>>,
+    /// Read by `ReadSecrets`.
+    pub secrets: Option<Result<SecretValues, SecretProblem>>,
+    /// Read by `Get`, with the id that was asked for.
+    pub remote: Option<(String, Result<RemoteWebhook, Failure>)>,
+    /// Read by `List`.
+    pub list: Option<Result<Arc<Snapshot>, Failure>>,
+    /// Read by `LookAtOthers`.
+    pub others: Option<Others>,
+    /// Result of `Prepare`.
+    pub prepared: Option<Result<(), Failure>>,
+    /// A POST was refused with 401 and the credentials were read again.
+    pub logged_in_again: bool,
+    /// The change at Orion.
+    pub call: Option<Call>,
+}
+
+/// The body that `spec` declares, with its header values at hand.
+#[must_use]
+pub fn desired(spec: &WebhookSpec, values: &SecretValues, owner: Option<Owner>) -> Desired {
+    Desired {
+        url: spec.url.clone(),
+        user_id: spec.user_id.clone(),
+        presence_name: spec.presence_name.clone(),
+        headers: values.headers.clone(),
+        owner,
+    }
+}
+
+/// A number for what `spec` declares with the given Secrets, to tell whether Orion already has it. Stays in memory.
+#[must_use]
+pub fn digest(spec: &WebhookSpec, versions: &[AppliedSecret]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&spec.url, &spec.user_id, &spec.presence_name).hash(&mut hasher);
+    for header in &spec.headers {
+        (&header.name, &header.value).hash(&mut hasher);
+        if let Some(from) = &header.value_from {
+            let reference = &from.secret_key_ref;
+            let version = versions.iter().find(|version| version.name == reference.name);
+            (&reference.name, &reference.key, version.map(|version| &version.resource_version)).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}

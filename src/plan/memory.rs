@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::create::CONFIRMED_FOR;
 use super::settle::Settlement;
 use super::snapshot::Snapshot;
 use super::view::{Boot, Connection, Identity, SecretValues, View};
@@ -185,6 +186,8 @@ impl Memory {
             }
             Err(failure) if failure.is_known_refusal() => {
                 carrying.sent = false;
+                // The next POST takes a fresh word of the apiserver's, however young the last one is.
+                carrying.confirmed = now.saturating_sub(CONFIRMED_FOR);
                 self.carrying = Some(carrying);
             }
             Err(failure) => {

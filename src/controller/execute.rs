@@ -10,9 +10,7 @@ use super::patch::{self, ApiError};
 use super::reconcile::Reconcile;
 use super::{events, gather};
 use crate::api::{Attempt, CREATE_ATTEMPT, Failure, InstanceId, Webhook, ready_condition};
-use crate::plan::{
-    Call, CallKind, Guard, SecretValues, Settlement, Step, attempt_text, desired, is_confirmed, progressing,
-};
+use crate::plan::{Call, CallKind, Guard, SecretValues, Settlement, Step, attempt_text, desired, progressing};
 
 impl Reconcile<'_> {
     /// Carries out one step. `Some` ends the reconcile.
@@ -147,7 +145,7 @@ impl Reconcile<'_> {
             .memory
             .carrying
             .as_ref()
-            .is_some_and(|carrying| is_confirmed(carrying, self.context.clock.boot()));
+            .is_some_and(|carrying| carrying.is_confirmed(self.context.clock.boot()));
         if !is_young {
             self.entry.memory.not_posted();
             return;

@@ -163,7 +163,10 @@ impl<'a> Reconcile<'a> {
     /// The facts of this moment, and what to do.
     fn next(&mut self) -> Step {
         if let (Some(handle), Connection::Usable(facts)) = (&self.handle, &mut self.connection) {
-            **facts = handle.facts();
+            // What a verdict depends on is that of the beginning: a call that was made with credentials of before must
+            // not stand under those that came meanwhile.
+            let (credentials, recoveries) = (facts.credentials, facts.recoveries);
+            **facts = crate::plan::ConnectionFacts { credentials, recoveries, ..handle.facts() };
         }
         let mut memory = std::mem::take(&mut self.entry.memory);
         let (inputs, doubtful, now) = self.with_view(&memory, |view| (view.inputs(), view.doubtful(), view.now));

@@ -44,7 +44,7 @@ fn told(object: &DynamicObject, is_deleting: bool, now: Timestamp) -> Value {
     if is_deleting && object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         message.push_str(&format!(
-            ", or let it go and leave Orion as it is: kubectl annotate webhook -n {namespace} {name} {RESOLVE}=abandon"
+            ", or let it go and leave Orion as it is: kubectl annotate webhook -n {namespace} {name} {RESOLVE}=abandon --overwrite"
         ));
     }
     let old = object.data.get("status").and_then(|status| status.get("conditions")).cloned();

@@ -1,18 +1,11 @@
 //! One attempt to create: begun, sent once, recorded (design section 4, "Create").
 
-use std::time::Duration;
-
 use super::adopt;
 use super::facts::{Connection, ConnectionFacts, digest};
-use super::memory::Carrying;
 use super::settle::{self, readiness, settlement, synced};
-use super::snapshot::Boot;
 use super::step::{Settlement, Step};
 use super::view::View;
 use crate::api::{Attempt, Reason};
-
-/// The POST follows the apiserver's word that the attempt is ours within this time, on the boot-time clock.
-const CONFIRMED_FOR: Duration = Duration::from_secs(2);
 
 /// Begins an attempt, with everything at hand that the POST will need.
 pub(super) fn begin(view: &View<'_>, connection: &ConnectionFacts, resolved: bool) -> Step {
@@ -51,17 +44,11 @@ pub(super) fn post(view: &View<'_>, connection: &ConnectionFacts, token: &str) -
     if let Some(step) = prepared(view, connection) {
         return step;
     }
-    if view.memory.carrying.as_ref().is_some_and(|carrying| is_confirmed(carrying, view.now)) {
+    if view.memory.carrying.as_ref().is_some_and(|carrying| carrying.is_confirmed(view.now)) {
         Step::Post { token: token.to_owned() }
     } else {
         Step::Refresh
     }
-}
-
-/// The apiserver's word that the attempt is ours is young enough to POST on. Asked again right before sending.
-#[must_use]
-pub fn is_confirmed(carrying: &Carrying, now: Boot) -> bool {
-    now.saturating_sub(carrying.confirmed) < CONFIRMED_FOR
 }
 
 /// Orion gave an id: it is recorded while the attempt is still ours.

@@ -119,8 +119,10 @@ impl Others {
     /// More than 20 %, and at least 5, of the connection's ids are gone (design section 4, `MassDrift`).
     #[must_use]
     pub fn is_mass_drift(&self) -> bool {
-        let gone = self.gone_in_all.max(self.gone);
-        gone >= 5 && (self.gone_in_all * 5 > self.stored || self.gone * 5 > self.looked_at)
+        let is_known = self.gone_in_all >= 5 && self.gone_in_all * 5 > self.stored;
+        // The share of the sample stands for the share of all.
+        let is_likely = self.gone * 5 > self.looked_at && self.gone * self.stored >= 5 * self.looked_at;
+        is_known || is_likely
     }
 }
 

@@ -12,6 +12,8 @@ use crate::api::{
     AppliedSecret, Attempt, CREATE_ATTEMPT, Failure, FailureClass, Owner, RemoteWebhook, Support, Webhook, WebhookSpec,
 };
 
+/// The POST follows the apiserver's word that the attempt is ours within this time, on the boot-time clock.
+const CONFIRMED_FOR: Duration = Duration::from_secs(2);
 /// Time between the two looks that it takes to say that a webhook is gone.
 const LOOKS_APART: Duration = Duration::from_secs(2);
 
@@ -24,6 +26,14 @@ pub struct Carrying {
     pub confirmed: Boot,
     /// The POST has begun: from now on its result is unknown until it is known.
     pub sent: bool,
+}
+
+impl Carrying {
+    /// The apiserver's word that the attempt is ours is young enough to POST on. Asked again right before sending.
+    #[must_use]
+    pub fn is_confirmed(&self, now: Boot) -> bool {
+        now.saturating_sub(self.confirmed) < CONFIRMED_FOR
+    }
 }
 
 /// A create whose result this process does not know.
@@ -161,6 +171,8 @@ impl Memory {
             }
             Err(failure) if failure.is_known_refusal() => {
                 carrying.sent = false;
+                // The next POST takes a fresh word of the apiserver's, however young the last one is.
+                carrying.confirmed = now.saturating_sub(CONFIRMED_FOR);
                 self.carrying = Some(carrying);
             }
             Err(failure) => {

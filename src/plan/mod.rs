@@ -34,7 +34,7 @@ mod sync;
 mod tests;
 mod view;
 
-pub use attempt::{attempt_text, is_confirmed};
+pub use attempt::attempt_text;
 pub use facts::{
     Call, CallKind, Connection, ConnectionFacts, Others, Round, SecretProblem, SecretValues, Settings, Trouble,
     desired, digest,

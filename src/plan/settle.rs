@@ -64,7 +64,7 @@ pub(super) fn readiness(view: &View<'_>, reason: Reason, message: impl Into<Stri
 /// The command by which a person decides, ready to paste.
 pub(super) fn annotate_command(view: &View<'_>, value: &str) -> String {
     format!(
-        "kubectl annotate webhook -n {} {} {RESOLVE}={value}",
+        "kubectl annotate webhook -n {} {} {RESOLVE}={value} --overwrite",
         view.webhook.metadata.namespace.as_deref().unwrap_or("default"),
         view.webhook.metadata.name.as_deref().unwrap_or_default()
     )

@@ -157,7 +157,7 @@ pub struct Inputs {
     pub endpoint: Option<String>,
     pub settled: Option<String>,
     pub secrets: BTreeMap<String, Option<String>>,
-    pub connection: Option<(Endpoint, u64)>,
+    pub connection: Result<(Endpoint, u64), String>,
     pub recoveries: u64,
 }
 

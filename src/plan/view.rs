@@ -155,10 +155,10 @@ impl View<'_> {
             settled: status.settled_attempt,
             secrets: self.round.secret_versions.as_ref().unwrap_or(self.secret_versions).clone(),
             connection: match self.connection {
-                Connection::Missing { .. } => None,
-                Connection::NotReady { .. } => None,
-                Connection::NotAllowed { .. } => None,
-                Connection::Usable(facts) => Some((facts.endpoint.clone(), facts.credentials)),
+                Connection::Missing { message }
+                | Connection::NotReady { message }
+                | Connection::NotAllowed { message } => Err(message.clone()),
+                Connection::Usable(facts) => Ok((facts.endpoint.clone(), facts.credentials)),
             },
             recoveries: match self.connection {
                 Connection::Missing { .. } | Connection::NotReady { .. } | Connection::NotAllowed { .. } => 0,

@@ -120,6 +120,11 @@ fn a_passing_refusal_is_tried_again_under_the_same_attempt_after_a_fresh_read() 
     script.pass(3);
     assert_eq!(script.steps(), "ReadSecrets Prepare Refresh Post t0 Synced");
     assert_eq!(script.world.writes, 3);
+    // However young the word of before is.
+    let mut memory = Case::new().carrying("t", START).memory;
+    memory.posting();
+    memory.posted(&Err(answer(429)), &webhook().spec, &values(&webhook().spec, "1"), START);
+    assert_eq!(Case::new().carrying("t", START).prepared().with(|case| case.memory = memory).short(), "Refresh");
     // What came into the spec meanwhile counts.
     let adopt = crate::api::AdoptSpec { id: "wh_9".into(), force: None };
     let case = Case::new().carrying("t", START).spec(|spec| spec.adopt = Some(adopt));

@@ -76,7 +76,14 @@ impl Process {
     pub(super) fn step(&mut self, world: &mut World) -> Option<Rest> {
         let Some(mut running) = self.running.take().or_else(|| self.begin(world)) else { return Some(Rest::Released) };
         if world.no_connection.is_none() {
-            running.connection = world.connection();
+            let (before, now) = (&running.connection, world.connection());
+            running.connection = match (before, now) {
+                (Connection::Usable(before), Connection::Usable(now)) => {
+                    let (credentials, recoveries) = (before.credentials, before.recoveries);
+                    Connection::Usable(Box::new(ConnectionFacts { credentials, recoveries, ..*now }))
+                }
+                (_, now) => now,
+            };
         }
         let (inputs, doubtful) = self.view(world, &running, |view| (view.inputs(), view.doubtful()));
         self.memory.observe(&inputs, doubtful, world.now);

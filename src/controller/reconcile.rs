@@ -8,10 +8,12 @@ use futures::FutureExt;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
+use rand::RngExt;
 use rand::distr::{Alphanumeric, SampleString};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use super::clock::chance;
 use super::connection::ConnectionHandle;
 use super::context::{Context, Entry, Guarded};
 use super::patch::ApiError;
@@ -102,6 +104,7 @@ impl<'a> Reconcile<'a> {
             }
             Some(_) | None => cached,
         };
+        let mut chance = chance(&*context.clock);
         Self {
             context,
             key,
@@ -111,8 +114,8 @@ impl<'a> Reconcile<'a> {
             connection: Connection::Missing { message: String::new() },
             round: Round::default(),
             fresh: false,
-            jitter: rand::random(),
-            token: Alphanumeric.sample_string(&mut rand::rng(), 20).to_ascii_lowercase(),
+            jitter: chance.random(),
+            token: Alphanumeric.sample_string(&mut chance, 20).to_ascii_lowercase(),
             patience: Some(Instant::now() + PATIENCE),
             released: false,
         }

@@ -12,10 +12,12 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use rand::RngExt;
 use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::clock::chance;
 use super::context::{Context, ContextConfig, Guarded};
 use super::reconcile::{ReconcileError, log_error, reconcile};
 use crate::api::Webhook;
@@ -101,7 +103,7 @@ pub async fn run(
 fn error_policy(guarded: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let key = key_of(&guarded);
     log_error(&key, error);
-    Action::requeue(backoff(context.count_error(&key), rand::random()))
+    Action::requeue(backoff(context.count_error(&key), chance(&*context.clock).random()))
 }
 
 fn take_note(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::{mpsc, oneshot};
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
@@ -23,6 +24,11 @@ use super::reconcile::{ReconcileError, log_error, reconcile};
 use crate::api::Webhook;
 use crate::metrics::Metrics;
 use crate::plan::backoff;
+
+/// How long the client of the apiserver may hear nothing on a connection that it waits on. Longer than a watch that has
+/// nothing to tell (290 s), which the apiserver itself ends; without it, a list whose answer never comes, on a connection
+/// that broke without a word, would hold its watch up for ever.
+pub const APISERVER_SILENCE: Duration = Duration::from_secs(295);
 
 /// What is watched, and how much at once.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 
 mod apiserver;
 mod crash;
+mod faults;
 mod mutant;
 mod oracle;
 mod orion;
@@ -11,4 +12,5 @@ mod person;
 mod plan;
 mod process;
 mod scenario;
+mod seeds;
 mod world;

@@ -3,21 +3,22 @@
 use serde_json::Value;
 
 use super::orion::{Kept, OrionState};
-use super::person::{key, name, secret_key};
+use super::person::{key, secret_key};
+use super::plan::CALLS_AT_MOST;
 use super::world::{NAMESPACE, World, instance};
 
 impl World {
     /// S9: an attempt is stored before its POST; and no attempt is sent twice unless it was refused.
-    pub fn posting(&self, token: &str, owner: Option<&str>) {
+    pub fn posting(&self, token: &str, owner: &str) {
         let is_recorded = self.api.store().log.iter().any(|change| {
             let name = &change.key.2;
             let attempt = change.object["metadata"]["annotations"]["orion-operator.dev/create-attempt"].as_str();
-            attempt.is_some_and(|attempt| attempt.split(' ').next() == Some(token)) && owner == Some(&*marker(name))
+            attempt.is_some_and(|attempt| attempt.split(' ').next() == Some(token)) && owner == marker(name)
         });
         if !is_recorded {
             self.violation(format!("POST under {token}, which was not stored before"));
         }
-        let before = self.orion().posts.insert(token.to_owned(), false);
+        let before = self.orion().posts.insert(format!("{token} of {owner}"), false);
         if before == Some(false) {
             self.violation(format!("a second POST under {token}, whose first one was not refused"));
         }
@@ -27,7 +28,7 @@ impl World {
     pub fn created(&self, state: &OrionState, id: &str) {
         let owner = state.webhooks.get(id).and_then(|kept| kept.owner.clone()).unwrap_or_default();
         let owned = state.owned(&owner);
-        if owned.len() > 1 && !*self.may_double.lock().unwrap() {
+        if owned.len() > 1 && !*self.is_forced.lock().unwrap() {
             self.violation(format!("two webhooks of one Webhook: {owned:?}"));
         }
     }
@@ -44,7 +45,7 @@ impl World {
     pub fn deleting(&self, id: &str) {
         for (key, object) in self.webhooks() {
             let is_living = object["metadata"].get("deletionTimestamp").is_none();
-            if is_living && object["status"]["webhookId"] == id {
+            if is_living && object["status"]["webhookId"] == id && !*self.is_forced.lock().unwrap() {
                 self.violation(format!("DELETE of {id}, which {} has stored", key.2));
             }
         }
@@ -62,6 +63,9 @@ impl World {
     pub fn check_end(&self) -> Result<Vec<String>, String> {
         if let Some(violation) = self.violations().first() {
             return Err(violation.clone());
+        }
+        if self.plan().calls > CALLS_AT_MOST {
+            return Err("there is no end of calls".into());
         }
         let mut end = Vec::new();
         let mut ids = Vec::new();
@@ -126,9 +130,4 @@ impl World {
 /// The marker of a Webhook.
 pub fn marker(name: &str) -> String {
     instance().owner(NAMESPACE, name).as_str().to_owned()
-}
-
-/// Names by number, for messages.
-pub fn names(count: usize) -> Vec<String> {
-    (0..count).map(name).collect()
 }

@@ -68,7 +68,7 @@ pub struct Kept {
 pub struct OrionState {
     pub features: Features,
     pub webhooks: BTreeMap<String, Kept>,
-    /// Tokens of POSTs, with whether the last one is known to have been refused.
+    /// Attempts that were sent, with whether the last one is known to have been refused.
     pub posts: HashMap<String, bool>,
     pub created: usize,
 }
@@ -157,11 +157,10 @@ impl OrionClient {
         &self,
         text: String,
         is_effect: bool,
-        token: Option<&str>,
         act: impl FnOnce(&World, &mut OrionState) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let token = token.map(str::to_owned);
-        let call = Call { of_orion: true, is_effect, is_event: false, is_watch: false, text, token };
+        let text = format!("{} {text}", self.process.number);
+        let call = Call { of_orion: true, is_effect, is_event: false, is_watch: false, text };
         let world = Arc::clone(self.world());
         let act = async move { act(&world, &mut world.orion()) };
         let result = self.process.pass(call, TIMEOUT, act, |answer| Err(failure(answer))).await;
@@ -183,18 +182,20 @@ impl OrionClient {
         if self.is(Mutant::NoMarker) {
             kept.owner = None;
         }
-        self.world().posting(token, desired.owner.as_ref().map(|owner| owner.as_str()));
+        let owner = desired.owner.as_ref().map(|owner| owner.as_str().to_owned()).unwrap_or_default();
+        let attempt = format!("{token} of {owner}");
+        self.world().posting(token, &owner);
         let result = self
-            .call("POST".into(), true, Some(token), move |world, state| {
+            .call(format!("POST {owner}"), true, move |world, state| {
                 state.created += 1;
-                let id = world.new_id();
+                let id = world.new_id(&owner);
                 state.webhooks.insert(id.clone(), Kept { since: Instant::now(), ..kept });
                 world.created(state, &id);
                 Ok(id)
             })
             .await;
         if result.as_ref().is_err_and(Failure::is_known_refusal) {
-            self.world().orion().posts.insert(token.to_owned(), true);
+            self.world().orion().posts.insert(attempt, true);
         }
         result
     }
@@ -211,7 +212,7 @@ impl Orion for OrionClient {
     }
 
     async fn discover(&self) -> Result<(), Failure> {
-        let features = self.call("GET /openapi.json".into(), false, None, |_, state| Ok(state.features)).await;
+        let features = self.call("GET /openapi.json".into(), false, |_, state| Ok(state.features)).await;
         match features {
             Ok(features) if features.openapi => {
                 self.learn(|known| &mut known.list, features.list);
@@ -239,14 +240,7 @@ impl Orion for OrionClient {
 
     async fn list(&self) -> Result<Listing, Failure> {
         let result = self
-            .call(
-                "LIST".into(),
-                false,
-                None,
-                |_, state| {
-                    if state.features.list { Ok(state.list()) } else { Err(no_route()) }
-                },
-            )
+            .call("LIST".into(), false, |_, state| if state.features.list { Ok(state.list()) } else { Err(no_route()) })
             .await;
         let result = match result {
             Err(failure) if failure.message == FLAWED => {
@@ -272,7 +266,7 @@ impl Orion for OrionClient {
     async fn get(&self, id: &str) -> Result<RemoteWebhook, Failure> {
         let asked = id.to_owned();
         let result = self
-            .call(format!("GET {id}"), false, None, move |_, state| {
+            .call(format!("GET {id}"), false, move |_, state| {
                 if !state.features.get {
                     return Err(no_route());
                 }
@@ -293,7 +287,7 @@ impl Orion for OrionClient {
             kept.owner = None;
         }
         let result = self
-            .call(format!("PUT {id}"), true, None, move |world, state| {
+            .call(format!("PUT {id}"), true, move |world, state| {
                 if !state.features.update {
                     return Err(no_route());
                 }
@@ -321,7 +315,7 @@ impl Orion for OrionClient {
         }
         let asked = id.to_owned();
         let result = self
-            .call(format!("DELETE {id}"), true, None, move |world, state| {
+            .call(format!("DELETE {id}"), true, move |world, state| {
                 if !state.features.delete {
                     return Err(no_route());
                 }
@@ -372,7 +366,7 @@ fn failure(answer: Answer) -> Failure {
 fn answered(code: u16) -> Failure {
     let class = match code {
         200 => FailureClass::Protocol,
-        300..400 => FailureClass::Redirect,
+        300..=399 => FailureClass::Redirect,
         401 => FailureClass::Unauthorized,
         403 => FailureClass::Forbidden,
         404 => FailureClass::NotFound,

@@ -100,6 +100,9 @@ pub const REFUSALS: [Fault; 7] = [
     fault(Takes::Never, Answer::Status(307)),
 ];
 
+/// Calls that a run may make.
+pub const CALLS_AT_MOST: usize = 20_000;
+
 /// A call to the apiserver or to Orion.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -109,8 +112,6 @@ pub struct Call {
     pub is_event: bool,
     pub is_watch: bool,
     pub text: String,
-    /// Of a POST.
-    pub token: Option<String>,
 }
 
 /// Which effect a call is, and what happens at it.
@@ -170,6 +171,8 @@ impl Plan {
         }
         if !call.is_watch && !call.is_event {
             self.calls += 1;
+            // So many are never needed: rather than go on for ever, it fails.
+            turn.crash = (self.calls > CALLS_AT_MOST).then_some(Point::Before).or(turn.crash);
             self.kinds.push(call.of_orion);
             if let Some(fault) = self.faults.remove(&self.calls) {
                 turn.fault = fault;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Method, Request, Response};
+use orion_operator::controller::APISERVER_SILENCE;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ use super::world::World;
 #[derive(Clone)]
 pub struct Process {
     pub world: Arc<World>,
+    pub number: usize,
     /// It has crashed: nothing that it waits for ever comes.
     pub dead: CancellationToken,
     /// It crashes when it next sends something.
@@ -27,9 +29,9 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn new(world: &Arc<World>) -> Self {
+    pub fn new(world: &Arc<World>, number: usize) -> Self {
         let dying = Arc::new(AtomicBool::new(false));
-        Self { world: Arc::clone(world), dead: CancellationToken::new(), dying, lag: world.lag() }
+        Self { world: Arc::clone(world), dead: CancellationToken::new(), dying, lag: world.lag(number), number }
     }
 
     /// Its client of the apiserver.
@@ -44,14 +46,16 @@ impl Process {
 
     async fn api(&self, mut request: Request<kube::client::Body>) -> Response<Body> {
         let is_read = request.method() == Method::GET;
+        // The name of an Event is made of the machine's own time, and must not count.
+        let path = request.uri().path().to_owned();
+        let place = path.split_once("/events").map_or(path.as_str(), |(place, _)| place);
         let call = Call {
             of_orion: false,
             is_effect: !is_read,
-            is_event: request.uri().path().contains("/events"),
+            is_event: place != path,
             // A watch is no call that ends: what can happen to it has other names.
             is_watch: request.uri().query().is_some_and(|query| query.contains("watch=")),
-            text: format!("{} {}", request.method(), request.uri().path()),
-            token: None,
+            text: format!("{} {} {}", self.number, request.method(), place),
         };
         request.extensions_mut().insert(Lag(self.lag));
         let world = Arc::clone(&self.world);
@@ -59,7 +63,7 @@ impl Process {
             let request = world.seen(request).await;
             world.api.serve(request).await
         };
-        self.pass(call, Duration::from_secs(3600), act, |answer| {
+        self.pass(call, APISERVER_SILENCE, act, |answer| {
             let code = if let Answer::Status(code) = answer { code } else { 500 };
             let reason = if code == 409 { "Conflict" } else { "InternalError" };
             failed(&Refusal { code, reason, message: "a fault of the simulation".into() })
@@ -76,7 +80,7 @@ impl Process {
         fail: impl FnOnce(Answer) -> T,
     ) -> T {
         self.live().await;
-        sleep(self.world.latency(call.of_orion)).await;
+        sleep(self.world.latency(&call)).await;
         self.live().await;
         let turn = self.world.turn(&call);
         if turn.crash == Some(Point::Before) {
@@ -98,7 +102,7 @@ impl Process {
         if turn.crash == Some(Point::Unanswered) {
             self.die().await;
         }
-        let wait = if answer == Some(Answer::Hang) { patience } else { self.world.latency(call.of_orion) };
+        let wait = if answer == Some(Answer::Hang) { patience } else { self.world.latency(&call) };
         sleep(wait).await;
         self.live().await;
         if turn.crash == Some(Point::Answered) {

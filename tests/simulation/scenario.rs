@@ -49,6 +49,8 @@ pub struct Outcome {
     pub effects: usize,
     /// Whether each call was of Orion.
     pub kinds: Vec<bool>,
+    /// How many calls were made within two minutes: what came later only looked.
+    pub busy: usize,
     /// The end state, or what is wrong with it.
     pub end: Result<Vec<String>, String>,
 }
@@ -62,11 +64,14 @@ pub fn setting(seed: u64, mutant: Option<Mutant>) -> Setting {
         latency: (Duration::from_millis(5), Duration::from_millis(50)),
         lag: Duration::from_millis(20),
         is_told: std::env::var_os("TELL").is_some(),
+        is_recorded: false,
     }
 }
 
 /// Runs a future in simulated time: time passes when nothing else can happen.
 pub fn simulate<F: Future>(future: F) -> F::Output {
+    // The back-off of kube's watches has its jitter from here.
+    fastrand::seed(0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(future)
 }
@@ -101,6 +106,8 @@ pub fn run(setting: Setting, operation: Operation, trouble: Trouble) -> Outcome 
         if let Some(deed) = now {
             world.act(&act(deed));
         }
+        sleep(Duration::from_secs(120)).await;
+        let busy = world.plan().calls;
         sleep(3 * INTERVAL).await;
         // Where the crash came before the effects were enough, the second act is still to come.
         let rest = std::mem::take(&mut world.plan().acts);
@@ -113,7 +120,7 @@ pub fn run(setting: Setting, operation: Operation, trouble: Trouble) -> Outcome 
         sleep(2 * INTERVAL).await;
         let Plan { effects, kinds, .. } = world.plan().clone();
         let end = rest_well(&world).await;
-        Outcome { effects, kinds, end }
+        Outcome { effects, kinds, busy, end }
     })
 }
 

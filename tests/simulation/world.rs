@@ -1,5 +1,7 @@
 //! The world of one run: an apiserver, an Orion, people, and the processes of the operator.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -39,19 +41,21 @@ pub struct Setting {
     pub lag: Duration,
     /// Prints what happens.
     pub is_told: bool,
+    /// Keeps what happens.
+    pub is_recorded: bool,
 }
 
 pub struct World {
     pub api: ApiServer,
     pub mutant: Option<Mutant>,
-    /// Two of a Webhook may be there for a while: a person has made it so.
-    pub may_double: Mutex<bool>,
+    /// A person lets objects go by force: then two webhooks of one name may be there for a while.
+    pub is_forced: Mutex<bool>,
     setting: Setting,
     orion: Mutex<OrionState>,
     plan: Mutex<Plan>,
-    chance: Mutex<StdRng>,
     violations: Mutex<Vec<String>>,
     processes: Mutex<Vec<CancellationToken>>,
+    started: AtomicUsize,
     trace: Mutex<Vec<String>>,
     start: Instant,
 }
@@ -65,13 +69,13 @@ impl World {
         Arc::new(Self {
             api,
             mutant: setting.mutant,
-            may_double: Mutex::new(false),
+            is_forced: Mutex::new(false),
             setting,
             orion: Mutex::new(OrionState::new(setting.features)),
             plan: Mutex::default(),
-            chance: Mutex::new(StdRng::seed_from_u64(setting.seed)),
             violations: Mutex::default(),
             processes: Mutex::default(),
+            started: AtomicUsize::new(0),
             trace: Mutex::default(),
             start: Instant::now(),
         })
@@ -85,33 +89,46 @@ impl World {
         self.plan.lock().unwrap()
     }
 
-    /// A random number below a bound.
-    pub fn below(&self, bound: u64) -> u64 {
-        self.chance.lock().unwrap().random_range(0..bound.max(1))
+    /// Chance for something at this moment. It depends on nothing but the seed, the moment and the text, so that it is
+    /// the same in whatever order things happen at one moment: the queue of kube-runtime has an order by chance.
+    pub fn chance(&self, text: &str) -> StdRng {
+        let mut hasher = DefaultHasher::new();
+        (self.setting.seed, self.start.elapsed(), text).hash(&mut hasher);
+        StdRng::seed_from_u64(hasher.finish())
     }
 
-    fn up_to(&self, longest: Duration) -> Duration {
-        Duration::from_millis(self.below(u64::try_from(longest.as_millis()).unwrap() + 1))
+    fn up_to(&self, longest: Duration, text: &str) -> Duration {
+        let longest = u64::try_from(longest.as_millis()).unwrap();
+        Duration::from_millis(self.chance(text).random_range(1..=longest.max(1)))
     }
 
-    pub fn latency(&self, of_orion: bool) -> Duration {
-        self.up_to(if of_orion { self.setting.latency.1 } else { self.setting.latency.0 })
+    pub fn latency(&self, call: &Call) -> Duration {
+        let (api, orion) = self.setting.latency;
+        self.up_to(if call.of_orion { orion } else { api }, &call.text)
     }
 
-    pub fn lag(&self) -> Duration {
-        self.up_to(self.setting.lag)
+    pub fn lag(&self, process: usize) -> Duration {
+        self.up_to(self.setting.lag, &format!("lag of {process}"))
     }
 
-    pub fn new_id(&self) -> String {
-        format!("wh_{:08x}", self.below(1 << 32))
+    pub fn new_id(&self, owner: &str) -> String {
+        format!("wh_{:08x}", self.chance(owner).random::<u32>())
     }
 
     pub fn trace(&self, text: impl FnOnce() -> String) {
-        if self.setting.is_told {
-            let line = format!("{:>10.3} {}", self.start.elapsed().as_secs_f64(), text());
-            println!("{line}");
-            self.trace.lock().unwrap().push(line);
+        if !self.setting.is_told && !self.setting.is_recorded {
+            return;
         }
+        let line = format!("{:>10.3} {}", self.start.elapsed().as_secs_f64(), text());
+        if self.setting.is_told {
+            println!("{line}");
+        }
+        self.trace.lock().unwrap().push(line);
+    }
+
+    /// What has happened.
+    pub fn told(&self) -> Vec<String> {
+        self.trace.lock().unwrap().clone()
     }
 
     /// Something happened that must not.
@@ -126,12 +143,13 @@ impl World {
 
     /// What happens at a call.
     pub fn turn(&self, call: &Call) -> Turn {
-        let turn = self.plan().turn(call, &mut self.chance.lock().unwrap());
+        let mut chance = self.chance(&call.text);
+        let turn = self.plan().turn(call, &mut chance);
         self.trace(|| format!("{}{turn}", call.text));
         if let Some(weather) = self.plan().weather.clone().filter(|weather| Instant::now() < weather.until) {
-            match self.below(2000) {
-                chance if chance < u64::from(weather.watches) => self.api.compact(),
-                chance if chance < 2 * u64::from(weather.watches) => self.api.close_watches(),
+            match chance.random_range(0..2000) {
+                chance if chance < weather.watches => self.api.compact(),
+                chance if chance < 2 * weather.watches => self.api.close_watches(),
                 _ => {}
             }
         }
@@ -165,11 +183,14 @@ impl World {
         let world = Arc::clone(self);
         tokio::spawn(async move {
             loop {
-                let process = Process::new(&world);
+                let process = Process::new(&world, world.started.fetch_add(1, Ordering::Relaxed));
                 world.processes.lock().unwrap().push(process.dead.clone());
                 let stop = CancellationToken::new();
-                let work = tokio::spawn(run(process.clone(), stop.clone()));
-                process.dead.cancelled().await;
+                let mut work = tokio::spawn(run(process.clone(), stop.clone()));
+                tokio::select! {
+                    () = process.dead.cancelled() => {}
+                    end = &mut work => world.violation(format!("the controller ended by itself: {end:?}")),
+                }
                 world.trace(|| "the process is dead".into());
                 work.abort();
                 stop.cancel();
@@ -206,7 +227,7 @@ impl World {
 
 /// The shipped controller.
 async fn run(process: Process, stop: CancellationToken) {
-    let clock = Arc::new(SimClock(Arc::clone(&process.world)));
+    let clock = Arc::new(SimClock(process.clone()));
     let is_hasty = process.world.mutant == Some(Mutant::NoSettling);
     let timeout = if is_hasty { Duration::ZERO } else { TIMEOUT };
     let settings = ConnectionSettings { ownership: true, adoption: false, namespaces: None, timeout };
@@ -235,18 +256,18 @@ pub fn instance() -> InstanceId {
 }
 
 /// Simulated time, and chance from the seed.
-struct SimClock(Arc<World>);
+struct SimClock(Process);
 
 impl Clock for SimClock {
     fn boot(&self) -> Duration {
-        Duration::from_secs(1000) + self.0.start.elapsed()
+        Duration::from_secs(1000) + self.0.world.start.elapsed()
     }
 
     fn wall(&self) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + i64::try_from(self.0.start.elapsed().as_secs()).unwrap()).unwrap()
+        Timestamp::from_second(1_800_000_000 + i64::try_from(self.0.world.start.elapsed().as_secs()).unwrap()).unwrap()
     }
 
     fn random(&self) -> u64 {
-        self.0.chance.lock().unwrap().random()
+        self.0.world.chance(&format!("process {}", self.0.number)).random()
     }
 }

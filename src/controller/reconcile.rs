@@ -48,7 +48,7 @@ pub enum ReconcileError {
 ///
 /// # Errors
 /// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
-#[tracing::instrument(skip_all, fields(namespace = guarded_namespace(&guarded), name = guarded_name(&guarded)))]
+#[tracing::instrument(skip_all, fields(webhook = path(&guarded)))]
 pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let cached = match &guarded.0 {
         Ok(webhook) => webhook.clone(),
@@ -68,12 +68,9 @@ pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<A
     }
 }
 
-fn guarded_name(guarded: &Guarded) -> String {
-    guarded.name_any()
-}
-
-fn guarded_namespace(guarded: &Guarded) -> String {
-    guarded.namespace().unwrap_or_default()
+/// `namespace/name`, as kubectl users know it.
+fn path(guarded: &Guarded) -> String {
+    format!("{}/{}", guarded.namespace().unwrap_or_default(), guarded.name_any())
 }
 
 /// One reconcile under way. `execute` has its verbs.
@@ -207,6 +204,6 @@ fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
 }
 
 /// Logged once for a stream that ended in an error.
-pub(super) fn log_error(key: &ObjectRef<Webhook>, error: &ReconcileError) {
-    error!(webhook = %key, %error, "a reconcile did not finish; it is tried again");
+pub(super) fn log_error(guarded: &Guarded, error: &ReconcileError) {
+    error!(webhook = path(guarded), %error, "a reconcile did not finish; it is tried again");
 }

@@ -99,9 +99,8 @@ pub async fn run(
 }
 
 fn error_policy(guarded: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    let key = key_of(&guarded);
-    log_error(&key, error);
-    Action::requeue(backoff(context.count_error(&key), rand::random()))
+    log_error(&guarded, error);
+    Action::requeue(backoff(context.count_error(&key_of(&guarded)), rand::random()))
 }
 
 fn take_note(

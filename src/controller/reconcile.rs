@@ -86,7 +86,6 @@ pub(super) struct Reconcile<'a> {
     pub(super) jitter: f64,
     pub(super) token: String,
     pub(super) patience: Option<Instant>,
-    pub(super) released: bool,
 }
 
 impl<'a> Reconcile<'a> {
@@ -111,22 +110,20 @@ impl<'a> Reconcile<'a> {
             jitter: rand::random(),
             token: Alphanumeric.sample_string(&mut rand::rng(), 20).to_ascii_lowercase(),
             patience: Some(Instant::now() + PATIENCE),
-            released: false,
         }
     }
 
     async fn run(mut self) -> Result<Action, ReconcileError> {
         let context = self.context;
+        if self.entry.released {
+            return Ok(Action::await_change());
+        }
         let webhook = self.webhook.clone();
         (self.handle, self.connection) = self.patiently(context.connection(&webhook)).await;
         for _ in 0..STEPS_AT_MOST {
             let step = self.next();
             debug!(step = step.name(), "step");
             match self.carry_out(step).await {
-                Ok(Some(action)) if self.released => {
-                    context.forget(&self.key);
-                    return Ok(action);
-                }
                 Ok(Some(action)) => {
                     self.entry.errors = 0;
                     context.remember(&self.key, &self.entry);

@@ -26,7 +26,7 @@ pub fn init(level: tracing::Level, format: LogFormat) -> Result<(), ParseError> 
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     // A second call (in tests) keeps the first subscriber.
     let _ = match format {
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).with_span_list(false).try_init(),
         LogFormat::Text => subscriber.try_init(),
     };
     Ok(())

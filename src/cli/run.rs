@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -82,7 +83,7 @@ pub struct RunArgs {
     #[arg(long, env = "ORION_OPERATOR_DEFAULT_CONNECTION_NAMESPACES", value_name = "A,B", value_delimiter = ',')]
     pub default_connection_namespaces: Vec<String>,
     /// Webhooks may adopt by id on the default connection
-    #[arg(long, env = "ORION_OPERATOR_ALLOW_ADOPTION")]
+    #[arg(long, env = "ORION_OPERATOR_ALLOW_ADOPTION", value_parser = FalseyValueParser::new())]
     pub allow_adoption: bool,
     /// Time between drift checks where a Webhook names none
     #[arg(long, env = "ORION_OPERATOR_INTERVAL", value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
@@ -97,7 +98,7 @@ pub struct RunArgs {
     #[arg(long, env = "ORION_OPERATOR_MAX_CONCURRENT_RECONCILES", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub max_concurrent_reconciles: u16,
     /// Change nothing at Orion; say in the status what would be done
-    #[arg(long, env = "ORION_OPERATOR_DRY_RUN")]
+    #[arg(long, env = "ORION_OPERATOR_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
     /// Address of /metrics, or 0 for off
     #[arg(long, env = "ORION_OPERATOR_METRICS_BIND_ADDRESS", value_name = "ADDRESS", default_value = ":8080", value_parser = parse_bind)]

@@ -28,6 +28,8 @@ pub(super) struct Entry {
     pub memory: Memory,
     /// The object as our last write returned it, while the cache may still lag behind.
     pub latest: Option<Webhook>,
+    /// Our finalizer is off: what the cache still shows of the object is old.
+    pub released: bool,
     /// Reconciles in a row that ended in an error of ours or of the apiserver.
     pub errors: u32,
 }

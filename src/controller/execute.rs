@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use tracing::{debug, info, warn};
 
+use super::context::Entry;
 use super::patch::{self, ApiError};
 use super::reconcile::Reconcile;
 use super::{events, gather};
@@ -57,7 +58,8 @@ impl Reconcile<'_> {
                 let id = self.webhook.status.as_ref().and_then(|status| status.webhook_id.clone());
                 patch::release(context, &self.webhook).await?;
                 info!(why, id, "let the Webhook go");
-                self.released = true;
+                let uid = std::mem::take(&mut self.entry.uid);
+                self.entry = Entry { uid, released: true, ..Entry::default() };
                 return Ok(Some(Action::await_change()));
             }
             Step::Settle(settlement) => return self.settle(*settlement).await.map(Some),

@@ -50,7 +50,7 @@ pub enum ReconcileError {
 ///
 /// # Errors
 /// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
-#[tracing::instrument(skip_all, fields(namespace = guarded_namespace(&guarded), name = guarded_name(&guarded)))]
+#[tracing::instrument(skip_all, fields(webhook = path(&guarded)))]
 pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let cached = match &guarded.0 {
         Ok(webhook) => webhook.clone(),
@@ -70,12 +70,9 @@ pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<A
     }
 }
 
-fn guarded_name(guarded: &Guarded) -> String {
-    guarded.name_any()
-}
-
-fn guarded_namespace(guarded: &Guarded) -> String {
-    guarded.namespace().unwrap_or_default()
+/// `namespace/name`, as kubectl users know it.
+fn path(guarded: &Guarded) -> String {
+    format!("{}/{}", guarded.namespace().unwrap_or_default(), guarded.name_any())
 }
 
 /// One reconcile under way. `execute` has its verbs.
@@ -91,7 +88,6 @@ pub(super) struct Reconcile<'a> {
     pub(super) jitter: f64,
     pub(super) token: String,
     pub(super) patience: Option<Instant>,
-    pub(super) released: bool,
 }
 
 impl<'a> Reconcile<'a> {
@@ -117,22 +113,20 @@ impl<'a> Reconcile<'a> {
             jitter: chance.random(),
             token: Alphanumeric.sample_string(&mut chance, 20).to_ascii_lowercase(),
             patience: Some(Instant::now() + PATIENCE),
-            released: false,
         }
     }
 
     async fn run(mut self) -> Result<Action, ReconcileError> {
         let context = self.context;
+        if self.entry.released {
+            return Ok(Action::await_change());
+        }
         let webhook = self.webhook.clone();
         (self.handle, self.connection) = self.patiently(context.connection(&webhook)).await;
         for _ in 0..STEPS_AT_MOST {
             let step = self.next();
             debug!(step = step.name(), "step");
             match self.carry_out(step).await {
-                Ok(Some(action)) if self.released => {
-                    context.forget(&self.key);
-                    return Ok(action);
-                }
                 Ok(Some(action)) => {
                     self.entry.errors = 0;
                     context.remember(&self.key, &self.entry);
@@ -210,6 +204,6 @@ fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
 }
 
 /// Logged once for a stream that ended in an error.
-pub(super) fn log_error(key: &ObjectRef<Webhook>, error: &ReconcileError) {
-    error!(webhook = %key, %error, "a reconcile did not finish; it is tried again");
+pub(super) fn log_error(guarded: &Guarded, error: &ReconcileError) {
+    error!(webhook = path(guarded), %error, "a reconcile did not finish; it is tried again");
 }

@@ -107,9 +107,8 @@ pub async fn run(
 }
 
 fn error_policy(guarded: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    let key = key_of(&guarded);
-    log_error(&key, error);
-    Action::requeue(backoff(context.count_error(&key), chance(&*context.clock).random()))
+    log_error(&guarded, error);
+    Action::requeue(backoff(context.count_error(&key_of(&guarded)), chance(&*context.clock).random()))
 }
 
 fn take_note(

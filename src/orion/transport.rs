@@ -154,7 +154,7 @@ impl Transport {
             host = %self.host,
             status,
             failure = result.as_ref().err().map(|failure| tracing::field::debug(failure.class)),
-            milliseconds = begun.elapsed().as_millis(),
+            milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             "called Orion"
         );
         result

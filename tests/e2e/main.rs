@@ -14,4 +14,5 @@ mod protocol;
 mod secrets;
 mod stop;
 mod uncertain;
+mod updates;
 mod world;

@@ -15,13 +15,17 @@ pub struct Operator {
 impl Operator {
     /// Starts one for the namespace of `world`, and waits until its caches are filled.
     pub async fn start(world: &World, more: &[&str]) -> Self {
-        let operator = Self::spawn(world, more);
+        Self::start_at(world, &world.sim.url(), more).await
+    }
+
+    pub async fn start_at(world: &World, url: &str, more: &[&str]) -> Self {
+        let operator = Self::spawn(world, url, more);
         until("the operator's caches are filled", async || operator.log().contains("caches are filled").then_some(()))
             .await;
         operator
     }
 
-    pub fn spawn(world: &World, more: &[&str]) -> Self {
+    fn spawn(world: &World, url: &str, more: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         let file = std::fs::File::create(&log).unwrap();
@@ -30,7 +34,7 @@ impl Operator {
             .arg("run")
             .args(["--kubeconfig", world.kubeconfig.to_str().unwrap()])
             .args(["--operator-namespace", "orion-system", "--watch-namespaces", &world.namespace])
-            .args(["--orion-url", &world.sim.url(), "--orion-token-file", world.token_file.to_str().unwrap()])
+            .args(["--orion-url", url, "--orion-token-file", world.token_file.to_str().unwrap()])
             .args(["--metrics-bind-address", "0", "--health-probe-bind-address", "0", "--log-level", "trace"]);
         // The last one of a repeated flag would be refused, so defaults of the tests give way to the test's own.
         for (flag, value) in [

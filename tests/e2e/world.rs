@@ -110,6 +110,11 @@ impl World {
         Operator::start(self, more).await
     }
 
+    /// The same, with another URL of Orion.
+    pub async fn operator_at(&self, url: &str, more: &[&str]) -> Operator {
+        Operator::start_at(self, url, more).await
+    }
+
     pub fn webhooks(&self) -> Api<Webhook> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }

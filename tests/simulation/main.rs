@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod apiserver;
+mod contract;
 mod crash;
 mod faults;
 mod mutant;
+mod mutants;
 mod oracle;
 mod orion;
 mod person;
@@ -13,4 +15,5 @@ mod plan;
 mod process;
 mod scenario;
 mod seeds;
+mod ways_out;
 mod world;

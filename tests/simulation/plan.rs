@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use rand::RngExt;
-use rand::rngs::StdRng;
+use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use tokio::time::Instant;
 
@@ -142,6 +142,8 @@ pub struct Weather {
     pub faults: u32,
     /// Of each effect, out of 1000.
     pub crashes: u32,
+    /// Of each list of Orion, out of 1000: it is not complete.
+    pub flaws: u32,
     /// Of each call, out of 1000: all watches close, or cannot resume.
     pub watches: u32,
 }
@@ -162,7 +164,7 @@ pub struct Plan {
 
 impl Plan {
     /// Counts a call, and says what happens at it.
-    pub fn turn(&mut self, call: &Call, chance: &mut StdRng) -> Turn {
+    pub fn turn(&mut self, call: &Call, chance: &mut SmallRng) -> Turn {
         let mut turn = Turn { effect: None, crash: None, fault: NONE };
         if call.is_effect {
             self.effects += 1;
@@ -182,6 +184,9 @@ impl Plan {
             if !call.is_watch && chance.random_ratio(weather.faults, 1000) {
                 let faults = if call.of_orion { &ORION_FAULTS[..] } else { &API_FAULTS[..] };
                 turn.fault = *faults.choose(chance).unwrap();
+            }
+            if call.text.ends_with("LIST") && chance.random_ratio(weather.flaws, 1000) {
+                turn.fault = fault(Takes::Now, Answer::Flawed);
             }
             if call.is_effect && chance.random_ratio(weather.crashes, 1000) {
                 turn.crash = POINTS.choose(chance).copied();

@@ -11,7 +11,7 @@ use orion_operator::api::InstanceId;
 use orion_operator::controller::{self, Clock, ConnectionHandle, ConnectionSettings, ContextConfig, Watching};
 use orion_operator::metrics::Metrics;
 use orion_operator::plan::Settings;
-use rand::rngs::StdRng;
+use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ use super::process::Process;
 
 pub const NAMESPACE: &str = "team-a";
 pub const SETTLE: Duration = Duration::from_secs(60);
-pub const INTERVAL: Duration = Duration::from_secs(600);
+pub const INTERVAL: Duration = Duration::from_secs(300);
 
 /// What a world is made of.
 #[derive(Clone, Copy, Debug)]
@@ -91,10 +91,10 @@ impl World {
 
     /// Chance for something at this moment. It depends on nothing but the seed, the moment and the text, so that it is
     /// the same in whatever order things happen at one moment: the queue of kube-runtime has an order by chance.
-    pub fn chance(&self, text: &str) -> StdRng {
+    pub fn chance(&self, text: &str) -> SmallRng {
         let mut hasher = DefaultHasher::new();
         (self.setting.seed, self.start.elapsed(), text).hash(&mut hasher);
-        StdRng::seed_from_u64(hasher.finish())
+        SmallRng::seed_from_u64(hasher.finish())
     }
 
     fn up_to(&self, longest: Duration, text: &str) -> Duration {

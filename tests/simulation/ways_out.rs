@@ -1,0 +1,106 @@
+//! An Orion that cannot be asked what a create came to: nothing is sent a second time by guess, and the commands that the
+//! messages print are ways out, each of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::oracle::marker;
+use super::orion::{FULL, Features, Markers};
+use super::person::{Act, Deed, key, name};
+use super::plan::{Fault, ORION_FAULTS, POINTS, Plan, Point};
+use super::scenario::{rest_well, setting, simulate};
+use super::world::{INTERVAL, World};
+
+/// Orions without what it takes to find out by oneself.
+const LIMITED: [Features; 4] = [
+    Features { list: false, get: false, update: false, delete: false, openapi: false, ..FULL },
+    Features { list: false, openapi: false, ..FULL },
+    Features { markers: Markers::Stripped, ..FULL },
+    Features { markers: Markers::Masked, ..FULL },
+];
+
+/// What happened to the create.
+#[derive(Clone, Copy, Debug)]
+enum Mishap {
+    Crash(usize, Point),
+    Fault(Fault),
+}
+
+fn mishaps() -> impl Iterator<Item = Mishap> {
+    let crashes = (1..=4).flat_map(|effect| POINTS.into_iter().map(move |point| Mishap::Crash(effect, point)));
+    crashes.chain(ORION_FAULTS.into_iter().map(Mishap::Fault))
+}
+
+/// The POST is the third call of a create after discovery: a Secret is read and the attempt is recorded before it.
+const POST: usize = 4;
+
+/// A create that meets a mishap, with a person who does what the messages say. `is_to_go`: it is deleted in the end.
+/// Gives how often a person had to act.
+fn create(features: Features, mishap: Mishap, is_to_go: bool) -> Result<usize, String> {
+    simulate(async {
+        let mut setting = setting(0, None);
+        setting.features = features;
+        let world = World::new(setting);
+        world.operate();
+        sleep(Duration::from_secs(10)).await;
+        let mut plan = Plan::default();
+        match mishap {
+            Mishap::Crash(effect, point) => drop(plan.crashes.insert(effect, point)),
+            Mishap::Fault(fault) => drop(plan.faults.insert(POST, fault)),
+        }
+        *world.plan() = plan;
+        world.act(&Act(0, Deed::Create));
+        let mut acts = 0;
+        for round in 0..6 {
+            sleep(INTERVAL).await;
+            acts += usize::from(help(&world));
+            if round == 2 && is_to_go {
+                world.act(&Act(0, Deed::Delete));
+            }
+        }
+        rest_well(&world).await.map(|_| acts)
+    })
+}
+
+/// A person reads the message, looks at Orion, and does what the message says.
+fn help(world: &Arc<World>) -> bool {
+    let Some((reason, message)) = world.reason(0) else { return false };
+    if !matches!(reason.as_str(), "CreateUnresolved" | "DeleteUnsupported") {
+        return false;
+    }
+    let is_going = world.api.store().get(&key(0)).unwrap()["metadata"].get("deletionTimestamp").is_some();
+    let there = world.orion().owned(&marker(&name(0)));
+    let printed = |what: &str| {
+        let begin = message.find(&format!("resolve={what}")).unwrap_or_else(|| panic!("no {what} in: {message}"));
+        message[begin + "resolve=".len()..].split_whitespace().next().unwrap().to_owned()
+    };
+    let word = match there.first() {
+        _ if is_going => {
+            world.orion().webhooks.clear();
+            printed("abandon")
+        }
+        Some(id) => printed("adopt").replace("<id>", id),
+        None => printed("retry"),
+    };
+    world.act(&Act(0, Deed::Resolve(word)));
+    true
+}
+
+#[test]
+fn each_way_out_leads_out() {
+    let (mut runs, mut acts) = (0, 0);
+    for features in LIMITED {
+        for mishap in mishaps() {
+            for is_to_go in [false, true] {
+                let helped = create(features, mishap, is_to_go)
+                    .unwrap_or_else(|what| panic!("{features:?}, {mishap:?}, to go: {is_to_go}: {what}"));
+                runs += 1;
+                acts += helped;
+            }
+        }
+    }
+    println!("{runs} runs, in which people had to act {acts} times");
+    assert!(acts > 0);
+}

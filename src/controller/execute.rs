@@ -4,6 +4,7 @@ use std::future::Future;
 
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::context::Entry;
@@ -29,7 +30,10 @@ impl Reconcile<'_> {
             Step::LookAtOthers => self.look_at_others().await,
             Step::Prepare => {
                 if let Some(handle) = self.handle.clone() {
-                    let result = self.patiently(handle.orion.prepare()).await;
+                    // Waiting for one's turn under our own rate limit is no work that takes long.
+                    let begun = Instant::now();
+                    let result = handle.orion.prepare().await;
+                    self.patience = self.patience.map(|patience| patience + begun.elapsed());
                     handle.note_failure(&result);
                     self.round.prepared = Some(result);
                 }

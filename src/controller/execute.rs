@@ -10,7 +10,7 @@ use super::context::Entry;
 use super::patch::{self, ApiError};
 use super::reconcile::Reconcile;
 use super::{events, gather};
-use crate::api::{Attempt, CREATE_ATTEMPT, Failure, InstanceId, Webhook, ready_condition};
+use crate::api::{Failure, InstanceId, Webhook, ready_condition};
 use crate::plan::{Call, CallKind, Guard, SecretValues, Settlement, Step, attempt_text, desired, progressing};
 
 impl Reconcile<'_> {
@@ -82,8 +82,7 @@ impl Reconcile<'_> {
             // The values were read for another spec.
             self.round.secrets = None;
         }
-        let open = webhook.annotations().get(CREATE_ATTEMPT).map(|text| Attempt::parse(text).token);
-        self.entry.memory.refreshed(open.as_deref(), asked);
+        self.entry.memory.refreshed(&webhook, asked);
         self.webhook = webhook;
         self.fresh = true;
         // A refused POST is behind us: what comes next is another one, with credentials read again.

@@ -130,10 +130,15 @@ impl Memory {
         self.held = false;
     }
 
-    /// The Webhook was read afresh, asked for at `asked`, with this open attempt in it.
-    pub fn refreshed(&mut self, open: Option<&str>, asked: Boot) {
+    /// The Webhook was read afresh, asked for at `asked`.
+    pub fn refreshed(&mut self, webhook: &Webhook, asked: Boot) {
+        let recorded = webhook.annotations().get(CREATE_ATTEMPT).map(|text| Attempt::parse(text).token);
         match &mut self.carrying {
-            Some(carrying) if open == Some(carrying.token.as_str()) => carrying.confirmed = asked,
+            // That a Webhook which is going has our attempt is no word to POST on: a cache may still show it living.
+            Some(carrying) if recorded.as_ref() == Some(&carrying.token) => {
+                let is_going = webhook.metadata.deletion_timestamp.is_some();
+                carrying.confirmed = if is_going { asked.saturating_sub(CONFIRMED_FOR) } else { asked };
+            }
             Some(_) => self.carrying = None,
             None => {}
         }

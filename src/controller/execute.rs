@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 
 use super::context::Entry;
 use super::patch::{self, ApiError};
-use super::reconcile::Reconcile;
+use super::reconcile::{Reconcile, new_token};
 use super::{events, gather};
 use crate::api::{Failure, InstanceId, Webhook, ready_condition};
 use crate::plan::{Call, CallKind, Guard, SecretValues, Settlement, Step, attempt_text, desired, progressing};
@@ -39,6 +39,8 @@ impl Reconcile<'_> {
                 let asked = context.clock.boot();
                 let updated = patch::begin_attempt(context, &self.webhook, &text, resolved).await?;
                 self.entry.memory.attempt_begun(&token, asked);
+                // The next attempt, if one follows in this reconcile, is another one.
+                self.token = new_token();
                 self.wrote(updated);
             }
             Step::Hold => {

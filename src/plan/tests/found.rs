@@ -30,6 +30,27 @@ fn two_operators_do_not_write_over_each_others_words() {
     assert_eq!((script.world.writes, script.world.reason().as_str()), (writes, "CreateUncertain"));
 }
 
+/// One was refused and had the apiserver's word that the old attempt is still its own, a moment before the other, for
+/// which that attempt had settled, began the next: both sent.
+#[test]
+fn a_refused_attempt_is_not_sent_when_another_operator_may_hold_it_for_settled() {
+    let mut script = Script::new();
+    script.world.faults.push_back(Fault::refused(unsent(FailureClass::Unreachable)));
+    script.reconcile();
+    let mut other = Process::default();
+    reconcile(&mut other, &mut script.world);
+    script.pass(62);
+    reconcile(&mut other, &mut script.world);
+    script.pass(6);
+    until(&mut other, &mut script.world, "List");
+    until(&mut script.process, &mut script.world, "Prepare");
+    assert_eq!(script.process.step(&mut script.world), None);
+    assert_eq!(script.world.log.last().map(String::as_str), Some("BeginAttempt"));
+    reconcile(&mut other, &mut script.world);
+    script.reconcile();
+    assert_eq!((script.world.marked().len(), script.world.reason().as_str()), (1, "Synced"));
+}
+
 /// It was deleted, and its finalizer taken off by a write whose answer was lost. The cache still showed it living, and the
 /// word of a moment ago that the attempt is ours would have been enough to send.
 #[test]

@@ -136,6 +136,7 @@ impl Process {
                     return Some(Rest::Changed);
                 }
                 self.memory.attempt_begun(&token, asked);
+                running.token = format!("t{}", world.log.len());
             }
             Step::Hold => {
                 if !self.write(world, running, hold) {

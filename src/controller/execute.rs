@@ -9,9 +9,9 @@ use tracing::{debug, info, warn};
 
 use super::context::Entry;
 use super::patch::{self, ApiError};
-use super::reconcile::Reconcile;
+use super::reconcile::{Reconcile, new_token};
 use super::{events, gather};
-use crate::api::{Attempt, CREATE_ATTEMPT, Failure, InstanceId, Webhook, ready_condition};
+use crate::api::{Failure, InstanceId, Webhook, ready_condition};
 use crate::plan::{Call, CallKind, Guard, SecretValues, Settlement, Step, attempt_text, desired, progressing};
 
 impl Reconcile<'_> {
@@ -43,6 +43,8 @@ impl Reconcile<'_> {
                 let asked = context.clock.boot();
                 let updated = patch::begin_attempt(context, &self.webhook, &text, resolved).await?;
                 self.entry.memory.attempt_begun(&token, asked);
+                // The next attempt, if one follows in this reconcile, is another one.
+                self.token = new_token();
                 self.wrote(updated);
             }
             Step::Hold => {
@@ -86,8 +88,7 @@ impl Reconcile<'_> {
             // The values were read for another spec.
             self.round.secrets = None;
         }
-        let open = webhook.annotations().get(CREATE_ATTEMPT).map(|text| Attempt::parse(text).token);
-        self.entry.memory.refreshed(open.as_deref(), asked);
+        self.entry.memory.refreshed(&webhook, asked);
         self.webhook = webhook;
         self.fresh = true;
         // A refused POST is behind us: what comes next is another one, with credentials read again.

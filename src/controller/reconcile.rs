@@ -108,7 +108,7 @@ impl<'a> Reconcile<'a> {
             round: Round::default(),
             fresh: false,
             jitter: rand::random(),
-            token: Alphanumeric.sample_string(&mut rand::rng(), 20).to_ascii_lowercase(),
+            token: new_token(),
             patience: Some(Instant::now() + PATIENCE),
         }
     }
@@ -192,6 +192,11 @@ impl<'a> Reconcile<'a> {
             round: &self.round,
         })
     }
+}
+
+/// A token for an attempt.
+pub(super) fn new_token() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), 20).to_ascii_lowercase()
 }
 
 /// `ours` was written after `cached` was read.

@@ -70,9 +70,16 @@ pub(super) fn annotate_command(view: &View<'_>, value: &str) -> String {
     )
 }
 
-/// An earlier verdict stands.
+/// An earlier verdict stands. What the status says of this generation already stands too, whoever wrote it: two operators
+/// that came to different verdicts would else write over each other, each woken by the other's write.
 pub(super) fn keep(view: &View<'_>, verdict: &Verdict) -> Step {
-    settlement(view, verdict.readiness.clone(), verdict.wake).step()
+    let said = view.status();
+    let is_said = said.observed_generation == Some(view.generation()) && ready_condition(&said.conditions).is_some();
+    let mut settlement = settlement(view, verdict.readiness.clone(), verdict.wake);
+    if is_said {
+        settlement.status.conditions = said.conditions;
+    }
+    settlement.step()
 }
 
 /// A state that ends by a change of the inputs only.

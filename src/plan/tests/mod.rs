@@ -6,6 +6,7 @@
 mod adopt;
 mod case;
 mod create;
+mod found;
 mod gone;
 mod memory;
 mod process;

@@ -7,6 +7,7 @@ use kube::runtime::controller::Action;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::clock::chance;
 use super::context::Entry;
 use super::patch::{self, ApiError};
 use super::reconcile::{Reconcile, new_token};
@@ -44,7 +45,7 @@ impl Reconcile<'_> {
                 let updated = patch::begin_attempt(context, &self.webhook, &text, resolved).await?;
                 self.entry.memory.attempt_begun(&token, asked);
                 // The next attempt, if one follows in this reconcile, is another one.
-                self.token = new_token();
+                self.token = new_token(&mut chance(&*context.clock));
                 self.wrote(updated);
             }
             Step::Hold => {

@@ -4,13 +4,15 @@ use std::future::Future;
 
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::clock::chance;
 use super::context::Entry;
 use super::patch::{self, ApiError};
-use super::reconcile::Reconcile;
+use super::reconcile::{Reconcile, new_token};
 use super::{events, gather};
-use crate::api::{Attempt, CREATE_ATTEMPT, Failure, InstanceId, Webhook, ready_condition};
+use crate::api::{Failure, InstanceId, Webhook, ready_condition};
 use crate::plan::{Call, CallKind, Guard, SecretValues, Settlement, Step, attempt_text, desired, progressing};
 
 impl Reconcile<'_> {
@@ -29,7 +31,10 @@ impl Reconcile<'_> {
             Step::LookAtOthers => self.look_at_others().await,
             Step::Prepare => {
                 if let Some(handle) = self.handle.clone() {
-                    let result = self.patiently(handle.orion.prepare()).await;
+                    // Waiting for one's turn under our own rate limit is no work that takes long.
+                    let begun = Instant::now();
+                    let result = handle.orion.prepare().await;
+                    self.patience = self.patience.map(|patience| patience + begun.elapsed());
                     handle.note_failure(&result);
                     self.round.prepared = Some(result);
                 }
@@ -39,6 +44,8 @@ impl Reconcile<'_> {
                 let asked = context.clock.boot();
                 let updated = patch::begin_attempt(context, &self.webhook, &text, resolved).await?;
                 self.entry.memory.attempt_begun(&token, asked);
+                // The next attempt, if one follows in this reconcile, is another one.
+                self.token = new_token(&mut chance(&*context.clock));
                 self.wrote(updated);
             }
             Step::Hold => {
@@ -82,8 +89,7 @@ impl Reconcile<'_> {
             // The values were read for another spec.
             self.round.secrets = None;
         }
-        let open = webhook.annotations().get(CREATE_ATTEMPT).map(|text| Attempt::parse(text).token);
-        self.entry.memory.refreshed(open.as_deref(), asked);
+        self.entry.memory.refreshed(&webhook, asked);
         self.webhook = webhook;
         self.fresh = true;
         // A refused POST is behind us: what comes next is another one, with credentials read again.

@@ -10,6 +10,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use rand::RngExt;
 use rand::distr::{Alphanumeric, SampleString};
+use rand::rngs::StdRng;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
@@ -111,7 +112,7 @@ impl<'a> Reconcile<'a> {
             round: Round::default(),
             fresh: false,
             jitter: chance.random(),
-            token: Alphanumeric.sample_string(&mut chance, 20).to_ascii_lowercase(),
+            token: new_token(&mut chance),
             patience: Some(Instant::now() + PATIENCE),
         }
     }
@@ -195,6 +196,11 @@ impl<'a> Reconcile<'a> {
             round: &self.round,
         })
     }
+}
+
+/// A token for an attempt.
+pub(super) fn new_token(chance: &mut StdRng) -> String {
+    Alphanumeric.sample_string(chance, 20).to_ascii_lowercase()
 }
 
 /// `ours` was written after `cached` was read.

@@ -44,10 +44,16 @@ pub(super) fn post(view: &View<'_>, connection: &ConnectionFacts, token: &str) -
     if let Some(step) = prepared(view, connection) {
         return step;
     }
-    if view.memory.carrying.as_ref().is_some_and(|carrying| carrying.is_confirmed(view.now)) {
+    let Some(carrying) = &view.memory.carrying else { return Step::Refresh };
+    let in_time = |at| carrying.is_in_time(at, view.settle_time(connection), connection.timeout);
+    if carrying.is_confirmed(view.now) && in_time(carrying.confirmed) {
         Step::Post { token: token.to_owned() }
-    } else {
+    } else if in_time(view.now) {
         Step::Refresh
+    } else {
+        // Another process may be about to hold this attempt for one that made nothing, and to begin its own: who wins
+        // is decided by the resourceVersion.
+        Step::BeginAttempt { token: view.token.to_owned(), resolved: false }
     }
 }
 

@@ -14,12 +14,16 @@ use crate::api::{
 
 /// The POST follows the apiserver's word that the attempt is ours within this time, on the boot-time clock.
 const CONFIRMED_FOR: Duration = Duration::from_secs(2);
+/// Between the time-out of a call and the end of the settle time.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// An attempt that this process began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carrying {
     /// Its token.
     pub token: String,
+    /// When it was recorded.
+    pub begun: Boot,
     /// When the apiserver was last asked and said that the attempt is ours.
     pub confirmed: Boot,
     /// The POST has begun: from now on its result is unknown until it is known.
@@ -31,6 +35,14 @@ impl Carrying {
     #[must_use]
     pub fn is_confirmed(&self, now: Boot) -> bool {
         now.saturating_sub(self.confirmed) < CONFIRMED_FOR
+    }
+
+    /// A POST that follows the apiserver's word of `confirmed` takes effect before anybody else may hold the attempt for
+    /// settled: the word, the 2 s after it and the call itself end within the settle time that began with the record.
+    #[must_use]
+    pub(super) fn is_in_time(&self, confirmed: Boot, settle_time: Duration, timeout: Duration) -> bool {
+        let spare = settle_time.saturating_sub(timeout + CONFIRMED_FOR + MARGIN);
+        confirmed.saturating_sub(self.begun) <= spare
     }
 }
 
@@ -123,15 +135,20 @@ impl Memory {
 
     /// The apiserver has taken our attempt; it was asked at `asked`.
     pub fn attempt_begun(&mut self, token: &str, asked: Boot) {
-        self.carrying = Some(Carrying { token: token.to_owned(), confirmed: asked, sent: false });
+        self.carrying = Some(Carrying { token: token.to_owned(), begun: asked, confirmed: asked, sent: false });
         self.doubt = None;
         self.held = false;
     }
 
-    /// The Webhook was read afresh, asked for at `asked`, with this open attempt in it.
-    pub fn refreshed(&mut self, open: Option<&str>, asked: Boot) {
+    /// The Webhook was read afresh, asked for at `asked`.
+    pub fn refreshed(&mut self, webhook: &Webhook, asked: Boot) {
+        let recorded = webhook.annotations().get(CREATE_ATTEMPT).map(|text| Attempt::parse(text).token);
         match &mut self.carrying {
-            Some(carrying) if open == Some(carrying.token.as_str()) => carrying.confirmed = asked,
+            // That a Webhook which is going has our attempt is no word to POST on: a cache may still show it living.
+            Some(carrying) if recorded.as_ref() == Some(&carrying.token) => {
+                let is_going = webhook.metadata.deletion_timestamp.is_some();
+                carrying.confirmed = if is_going { asked.saturating_sub(CONFIRMED_FOR) } else { asked };
+            }
             Some(_) => self.carrying = None,
             None => {}
         }

@@ -27,7 +27,7 @@ pub struct View<'a> {
     pub clock: Timestamp,
     /// Random in `[0, 1)`, one for each reconcile.
     pub jitter: f64,
-    /// A random token, one for each reconcile, for an attempt if one is begun.
+    /// A random token that was never used, for an attempt if one is begun.
     pub token: &'a str,
     /// Settings of the operator.
     pub settings: &'a Settings,

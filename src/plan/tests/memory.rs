@@ -56,11 +56,15 @@ fn the_attempt_in_our_hands() {
     };
     assert!(!begun().held);
     let mut memory = begun();
-    memory.refreshed(Some("t"), START + secs(9));
+    let with = |token: &str| Case::new().attempt(token).webhook;
+    memory.refreshed(&with("t"), START + secs(9));
     assert_eq!(memory.carrying.as_ref().unwrap().confirmed, START + secs(9));
-    memory.refreshed(Some("other"), START);
+    // One that is going is no word to POST on.
+    memory.refreshed(&Case::new().attempt("t").deleting().webhook, START + secs(10));
+    assert!(!memory.carrying.as_ref().unwrap().is_confirmed(START + secs(10)));
+    memory.refreshed(&with("other"), START);
     assert_eq!(memory.carrying, None);
-    memory.refreshed(None, START);
+    memory.refreshed(&webhook(), START);
     let mut memory = begun();
     memory.posting();
     assert!(memory.carrying.as_ref().unwrap().sent);

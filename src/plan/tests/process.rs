@@ -41,6 +41,11 @@ impl Process {
         *self = Self::default();
     }
 
+    /// The reconcile ends with an error of the apiserver's; what is remembered stays.
+    pub(super) fn lose(&mut self) {
+        (self.running, self.latest) = (None, None);
+    }
+
     fn view<T>(&self, world: &World, running: &Running, use_it: impl FnOnce(&View<'_>) -> T) -> T {
         let secrets: BTreeMap<String, Option<String>> =
             running.webhook.spec.secret_names().into_iter().map(|name| (name.into(), world.secret.clone())).collect();
@@ -102,7 +107,12 @@ impl Process {
 
     fn carry_out(&mut self, world: &mut World, running: &mut Running, step: Step) -> Option<Rest> {
         match step {
-            Step::Refresh => self.refresh(world, running)?,
+            Step::Refresh => {
+                if self.refresh(world, running).is_none() {
+                    self.latest = None;
+                    return Some(Rest::Changed);
+                }
+            }
             Step::ReadSecrets => {
                 let cached = self.view(world, running, |view| view.secret_versions.clone());
                 running.round.secret_versions = Some(cached);
@@ -126,6 +136,7 @@ impl Process {
                     return Some(Rest::Changed);
                 }
                 self.memory.attempt_begun(&token, asked);
+                running.token = format!("t{}", world.log.len());
             }
             Step::Hold => {
                 if !self.write(world, running, hold) {
@@ -182,8 +193,7 @@ impl Process {
             running.round.secrets = None;
         }
         running.webhook = webhook;
-        let open = running.webhook.annotations().get(CREATE_ATTEMPT).map(|text| Attempt::parse(text).token);
-        self.memory.refreshed(open.as_deref(), world.now);
+        self.memory.refreshed(&running.webhook, world.now);
         running.fresh = true;
         if let Some(Call { kind: CallKind::Post { .. }, result: Err(_) }) = running.round.call {
             running.round.call = None;

@@ -220,15 +220,14 @@ impl Cases {
         let events: Vec<WatchEvent<DynamicObject>> = watch.take(4).try_collect().await.unwrap();
         let told: Vec<(&str, bool, u64)> = events
             .iter()
-            .map(|event| match event {
-                WatchEvent::Added(object) => ("added", object.metadata.deletion_timestamp.is_some(), version(object)),
-                WatchEvent::Modified(object) => {
-                    ("modified", object.metadata.deletion_timestamp.is_some(), version(object))
-                }
-                WatchEvent::Deleted(object) => {
-                    ("deleted", object.metadata.deletion_timestamp.is_some(), version(object))
-                }
-                other => panic!("{other:?}"),
+            .map(|event| {
+                let (kind, object) = match event {
+                    WatchEvent::Added(object) => ("added", object),
+                    WatchEvent::Modified(object) => ("modified", object),
+                    WatchEvent::Deleted(object) => ("deleted", object),
+                    WatchEvent::Bookmark(_) | WatchEvent::Error(_) => panic!("{event:?}"),
+                };
+                (kind, object.metadata.deletion_timestamp.is_some(), version(object))
             })
             .collect();
         let kinds: Vec<(&str, bool)> = told.iter().map(|(kind, going, _)| (*kind, *going)).collect();

@@ -1,6 +1,6 @@
 //! Worlds by chance: anything may go wrong in any order, then everything goes well again, and the end must be right.
 //!
-//! `SEEDS=n` runs so many, `SEED=n` runs one and tells what happens. In the profile `simulation` they run eight times as
+//! A seed with one Webhook goes the same way each time. `SEEDS=n` runs so many, `SEED=n` runs one and tells what happens. In the profile `simulation` they run eight times as
 //! fast: `cargo test --profile simulation --test simulation every_seed`.
 
 use std::env;
@@ -159,18 +159,32 @@ pub fn seeds(first: u64, count: u64, mutant: Option<Mutant>) -> Result<(), Strin
                     if seed >= first + count {
                         break;
                     }
-                    if seed % 10_000 == 0 && seed > 0 {
+                    if seed > 0 && seed.is_multiple_of(10_000) {
                         println!("{seed} seeds");
                     }
                     if let (_, Err(what)) = tell(story(seed, mutant)) {
-                        *wrong.lock().unwrap() =
-                            Err(format!("seed {seed}: {what}\nSEED={seed} tells how it came to that"));
+                        *wrong.lock().unwrap() = Err(format!("{}\nseed {seed}: {what}", retold(seed, mutant)));
                     }
                 }
             });
         }
     });
     wrong.into_inner().unwrap()
+}
+
+/// How it came to that. With several Webhooks the order of kube-runtime's queue, which is by chance, may matter: then it
+/// takes some tellings until it comes to that again.
+fn retold(seed: u64, mutant: Option<Mutant>) -> String {
+    if mutant.is_some() {
+        return String::new();
+    }
+    let mut tellings = (0..50).map(|_| {
+        let mut story = story(seed, mutant);
+        story.setting.is_recorded = true;
+        tell(story)
+    });
+    let told = tellings.find(|(_, end)| end.is_err()).map(|(told, _)| told.join("\n"));
+    told.unwrap_or_else(|| "50 more times it ended well".into())
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -190,4 +204,22 @@ fn every_seed_ends_well() {
     let begin = std::time::Instant::now();
     seeds(0, count, None).unwrap_or_else(|what| panic!("{what}"));
     println!("{count} seeds in {} s", begin.elapsed().as_secs());
+}
+
+#[test]
+fn a_seed_tells_the_same_story_twice() {
+    for seed in (0..150).filter(|seed| story(*seed, None).webhooks == 1) {
+        let told = || {
+            let mut story = story(seed, None);
+            story.setting.is_recorded = true;
+            // At one moment, things happen in an order by chance; and so they are counted.
+            let line = |line: String| line.split('#').next().unwrap_or_default().trim_end().to_owned();
+            let mut told: Vec<String> = tell(story).0.into_iter().map(line).collect();
+            told.sort();
+            told
+        };
+        let (first, second) = (told(), told());
+        let differs = first.iter().zip(&second).find(|(first, second)| first != second);
+        assert!(first == second, "seed {seed}: {differs:?}");
+    }
 }

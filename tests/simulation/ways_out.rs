@@ -73,8 +73,9 @@ fn help(world: &Arc<World>) -> bool {
     let is_going = world.api.store().get(&key(0)).unwrap()["metadata"].get("deletionTimestamp").is_some();
     let there = world.orion().owned(&marker(&name(0)));
     let printed = |what: &str| {
-        let begin = message.find(&format!("resolve={what}")).unwrap_or_else(|| panic!("no {what} in: {message}"));
-        message[begin + "resolve=".len()..].split_whitespace().next().unwrap().to_owned()
+        let words = message.split_whitespace().filter_map(|word| word.split_once("resolve=").map(|(_, value)| value));
+        let mut fitting = words.filter(|value| value.starts_with(what));
+        fitting.next().unwrap_or_else(|| panic!("no {what} in: {message}")).to_owned()
     };
     let word = match there.first() {
         _ if is_going => {

@@ -1,8 +1,9 @@
 //! When two states are the same: a number over everything that can make a difference. Every field is named, so that a new
 //! one in `plan` does not compile here before somebody has thought of it.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 
+use ahash::{AHasher, RandomState};
 use kube::ResourceExt;
 
 use crate::api::{Failure, RemoteWebhook, Webhook, WebhookStatus};
@@ -11,7 +12,7 @@ use crate::state::{Process, State, Work, version};
 
 impl State {
     pub(crate) fn compute_key(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = hasher();
         let versions = self.versions_in_order();
         let keyed = Keyed { versions: &versions, stale: self.left.stale > 0 };
         for object in &self.objects {
@@ -48,8 +49,13 @@ impl State {
     }
 }
 
+/// The same for the same state in every run.
+fn hasher() -> AHasher {
+    RandomState::with_seeds(1, 2, 3, 4).build_hasher()
+}
+
 fn number_of(value: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = hasher();
     value.hash(&mut hasher);
     hasher.finish()
 }
@@ -66,7 +72,7 @@ impl Keyed<'_> {
     }
 
     fn webhook(&self, webhook: &Webhook) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = hasher();
         self.rank(version(webhook)).hash(&mut hasher);
         (&webhook.metadata.uid, webhook.metadata.generation).hash(&mut hasher);
         (webhook.metadata.deletion_timestamp.is_some(), webhook.finalizers(), webhook.annotations()).hash(&mut hasher);
@@ -92,7 +98,7 @@ impl Keyed<'_> {
 
     fn process(&self, process: &Process) -> u64 {
         let Process { later, last_list, last_missing, markers_survive, work } = process;
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = hasher();
         (later, last_list.as_ref().map(|list| snapshot(list)), last_missing, markers_survive).hash(&mut hasher);
         for work in work {
             let Work { uid, memory: remembered, latest, running, wake, released, cached, seen, leftover } = work;
@@ -101,7 +107,7 @@ impl Keyed<'_> {
                 released,
                 Some(*cached).filter(|_| self.stale).map(|cached| self.rank(cached)),
                 seen.map(|seen| self.rank(seen)),
-                leftover.as_ref().map(round),
+                leftover.as_ref().map(|leftover| round(leftover)),
             )
                 .hash(&mut hasher);
             if let Some(running) = running {
@@ -114,7 +120,7 @@ impl Keyed<'_> {
 }
 
 fn snapshot(list: &Snapshot) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = hasher();
     (list.begun, list.is_complete()).hash(&mut hasher);
     list.webhooks().for_each(|webhook| remote(webhook).hash(&mut hasher));
     hasher.finish()
@@ -131,7 +137,7 @@ fn failure(failure: &Failure) -> u64 {
 
 fn round(round: &Round) -> u64 {
     let Round { secret_versions, secrets, remote: read, list, others, prepared, logged_in_again, call } = round;
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = hasher();
     (secret_versions, secrets.is_some(), others.is_some(), prepared.is_some(), logged_in_again).hash(&mut hasher);
     if let Some((id, result)) = read {
         (id, result.as_ref().map(remote).map_err(failure)).hash(&mut hasher);
@@ -161,7 +167,7 @@ fn memory(memory: &Memory) -> u64 {
         held,
         deleted,
     } = memory;
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = hasher();
     (synced, changed, next_check, failures, about, missing, copies, held, deleted).hash(&mut hasher);
     if let Some(Carrying { token, begun, confirmed, sent }) = carrying {
         (1, token, begun, confirmed, sent).hash(&mut hasher);

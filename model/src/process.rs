@@ -92,15 +92,15 @@ impl<'a> Actor<'a> {
             Some(_) | None => cached,
         };
         let leftover = work.leftover.take().filter(|_| reads_once);
-        let round = leftover.unwrap_or_default();
-        work.running = Some(Running { webhook, round, fresh: false, asleep: None });
+        let round = leftover.map(|leftover| *leftover).unwrap_or_default();
+        work.running = Some(Box::new(Running { webhook, round, fresh: false, asleep: None }));
     }
 
     pub(crate) fn end(&mut self, seen: Option<u64>) {
         let reads_once = self.config.has(Mutant::ReadsOnce);
         let work = self.work();
         if let Some(running) = work.running.take().filter(|_| reads_once) {
-            work.leftover = Some(Round { remote: running.round.remote, ..Round::default() });
+            work.leftover = Some(Box::new(Round { remote: running.round.remote, ..Round::default() }));
         }
         work.seen = seen.or(work.seen);
     }

@@ -85,7 +85,7 @@ pub(crate) struct Work {
     pub uid: String,
     pub memory: Memory,
     pub latest: Option<Arc<Webhook>>,
-    pub running: Option<Running>,
+    pub running: Option<Box<Running>>,
     pub wake: Option<Boot>,
     /// Our finalizer is off: nothing is left to do.
     pub released: bool,
@@ -94,7 +94,7 @@ pub(crate) struct Work {
     /// The version that the last reconcile ended with.
     pub seen: Option<u64>,
     /// Only for mutants: what was read from Orion in the last reconcile.
-    pub leftover: Option<Round>,
+    pub leftover: Option<Box<Round>>,
 }
 
 /// One process of the operator.

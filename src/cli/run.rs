@@ -260,6 +260,7 @@ async fn client(args: &RunArgs) -> Result<Client, RunError> {
     };
     // A repeated write could meet its own first try; every write here is decided afresh instead.
     config.default_retry = false;
+    config.read_timeout = Some(controller::APISERVER_SILENCE);
     Client::try_from(config).map_err(RunError::Client)
 }
 

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rand::RngExt;
 use rand::seq::IteratorRandom;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::clock::Clock;
+use super::clock::{Clock, chance};
 use crate::api::{Failure, FailureClass, Reason, RemoteWebhook, Support};
 use crate::orion::Orion;
 use crate::plan::{Boot, ConnectionFacts, Others, Snapshot, Trouble, backoff, explain};
@@ -176,7 +177,8 @@ impl ConnectionHandle {
             warn!(endpoint = %self.orion.endpoint(), reason = %trouble.reason, "{}", trouble.message);
             state.row = state.row.saturating_add(1);
         }
-        let wait = backoff(state.row.min(6), rand::random()).max(failure.retry_after.unwrap_or_default());
+        let wait =
+            backoff(state.row.min(6), chance(&*self.clock).random()).max(failure.retry_after.unwrap_or_default());
         let told_to_wait = trouble.reason == Reason::RateLimited || failure.retry_after.is_some();
         let until = now + wait;
         // The calls that were under way fail one after the other: the first one's wait stands, unless Orion asks for more.
@@ -375,7 +377,7 @@ impl ConnectionHandle {
     /// Looks at up to ten other stored ids, because `id` is gone: is it one loss or the loss of many?
     pub async fn look_at_others(&self, id: &str, stored: &BTreeSet<String>, interval: Duration) -> Others {
         let now = self.clock.boot();
-        let others = stored.iter().filter(|other| other.as_str() != id).sample(&mut rand::rng(), OTHERS);
+        let others = stored.iter().filter(|other| other.as_str() != id).sample(&mut chance(&*self.clock), OTHERS);
         let list = self.state().last_list.clone();
         let by_get = self.orion.capabilities().get != Support::Absent;
         let mut gone = 0;

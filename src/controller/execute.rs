@@ -4,8 +4,10 @@ use std::future::Future;
 
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::clock::chance;
 use super::context::Entry;
 use super::patch::{self, ApiError};
 use super::reconcile::{Reconcile, new_token};
@@ -29,7 +31,10 @@ impl Reconcile<'_> {
             Step::LookAtOthers => self.look_at_others().await,
             Step::Prepare => {
                 if let Some(handle) = self.handle.clone() {
-                    let result = self.patiently(handle.orion.prepare()).await;
+                    // Waiting for one's turn under our own rate limit is no work that takes long.
+                    let begun = Instant::now();
+                    let result = handle.orion.prepare().await;
+                    self.patience = self.patience.map(|patience| patience + begun.elapsed());
                     handle.note_failure(&result);
                     self.round.prepared = Some(result);
                 }
@@ -40,7 +45,7 @@ impl Reconcile<'_> {
                 let updated = patch::begin_attempt(context, &self.webhook, &text, resolved).await?;
                 self.entry.memory.attempt_begun(&token, asked);
                 // The next attempt, if one follows in this reconcile, is another one.
-                self.token = new_token();
+                self.token = new_token(&mut chance(&*context.clock));
                 self.wrote(updated);
             }
             Step::Hold => {

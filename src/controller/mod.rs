@@ -16,4 +16,4 @@ pub use clock::{Clock, SystemClock};
 pub use connection::{ConnectionHandle, ConnectionSettings};
 pub use context::{Context, ContextConfig};
 pub use reconcile::{ReconcileError, reconcile};
-pub use watch::{Watching, run};
+pub use watch::{APISERVER_SILENCE, Watching, run};

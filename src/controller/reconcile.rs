@@ -8,10 +8,13 @@ use futures::FutureExt;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
+use rand::RngExt;
 use rand::distr::{Alphanumeric, SampleString};
+use rand::rngs::StdRng;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use super::clock::chance;
 use super::connection::ConnectionHandle;
 use super::context::{Context, Entry, Guarded};
 use super::patch::ApiError;
@@ -98,6 +101,7 @@ impl<'a> Reconcile<'a> {
             }
             Some(_) | None => cached,
         };
+        let mut chance = chance(&*context.clock);
         Self {
             context,
             key,
@@ -107,8 +111,8 @@ impl<'a> Reconcile<'a> {
             connection: Connection::Missing { message: String::new() },
             round: Round::default(),
             fresh: false,
-            jitter: rand::random(),
-            token: new_token(),
+            jitter: chance.random(),
+            token: new_token(&mut chance),
             patience: Some(Instant::now() + PATIENCE),
         }
     }
@@ -195,8 +199,8 @@ impl<'a> Reconcile<'a> {
 }
 
 /// A token for an attempt.
-pub(super) fn new_token() -> String {
-    Alphanumeric.sample_string(&mut rand::rng(), 20).to_ascii_lowercase()
+pub(super) fn new_token(chance: &mut StdRng) -> String {
+    Alphanumeric.sample_string(chance, 20).to_ascii_lowercase()
 }
 
 /// `ours` was written after `cached` was read.

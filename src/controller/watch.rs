@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::{mpsc, oneshot};
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
@@ -12,15 +13,22 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use rand::RngExt;
 use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::clock::chance;
 use super::context::{Context, ContextConfig, Guarded};
 use super::reconcile::{ReconcileError, log_error, reconcile};
 use crate::api::Webhook;
 use crate::metrics::Metrics;
 use crate::plan::backoff;
+
+/// How long the client of the apiserver may hear nothing on a connection that it waits on. Longer than a watch that has
+/// nothing to tell (290 s), which the apiserver itself ends; without it, a list whose answer never comes, on a connection
+/// that broke without a word, would hold its watch up for ever.
+pub const APISERVER_SILENCE: Duration = Duration::from_secs(295);
 
 /// What is watched, and how much at once.
 #[derive(Clone, Debug)]
@@ -100,7 +108,7 @@ pub async fn run(
 
 fn error_policy(guarded: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
     log_error(&guarded, error);
-    Action::requeue(backoff(context.count_error(&key_of(&guarded)), rand::random()))
+    Action::requeue(backoff(context.count_error(&key_of(&guarded)), chance(&*context.clock).random()))
 }
 
 fn take_note(

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::sync::Mutex;
 
 /// How often one connection may call Orion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,22 +22,24 @@ impl Default for RateLimit {
     }
 }
 
-/// Hands out permits, one for each request.
-pub(super) struct Limiter(Option<DefaultDirectRateLimiter>);
+/// Hands out permits, one for each request, in the order they were asked for.
+pub(super) struct Limiter {
+    limiter: Option<DefaultDirectRateLimiter>,
+    /// Those who wait stand in a line: among many that wake at once somebody could always be unlucky.
+    line: Mutex<()>,
+}
 
 impl Limiter {
     /// A limiter; `None` never makes anybody wait.
     pub(super) fn new(limit: Option<RateLimit>) -> Self {
-        Self(
-            limit.map(|limit| {
-                RateLimiter::direct(Quota::per_second(limit.requests_per_second).allow_burst(limit.burst))
-            }),
-        )
+        let quota = |limit: RateLimit| Quota::per_second(limit.requests_per_second).allow_burst(limit.burst);
+        Self { limiter: limit.map(|limit| RateLimiter::direct(quota(limit))), line: Mutex::default() }
     }
 
     /// Waits for a permit. The wait is not part of any call's time-out.
     pub(super) async fn permit(&self) {
-        if let Some(limiter) = &self.0 {
+        if let Some(limiter) = &self.limiter {
+            let _turn = self.line.lock().await;
             limiter.until_ready().await;
         }
     }
@@ -57,6 +60,22 @@ mod tests {
             limiter.permit().await;
         }
         assert!(begun.elapsed() >= Duration::from_millis(95), "two permits beyond the burst at 20 a second");
+    }
+
+    #[tokio::test]
+    async fn permits_come_in_the_order_they_were_asked_for() {
+        let one = |n| NonZeroU32::new(n).unwrap();
+        let limiter = Limiter::new(Some(RateLimit { requests_per_second: one(100), burst: one(1) }));
+        let served = std::sync::Mutex::new(Vec::new());
+        let ask = |number| {
+            let (limiter, served) = (&limiter, &served);
+            async move {
+                limiter.permit().await;
+                served.lock().unwrap().push(number);
+            }
+        };
+        futures::future::join_all((0..10).map(ask)).await;
+        assert_eq!(*served.lock().unwrap(), (0..10).collect::<Vec<_>>());
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ pub(super) fn plan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> S
             return settlement.step();
         }
     };
-    let second = view.memory.second_look(view.settings).unwrap_or(first);
+    let second = view.second_look(connection).unwrap_or(first);
     if last < second {
         // Past that time the second look has told nothing: a list that was not complete.
         let is_late = second <= view.now;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::facts::{SecretValues, Settings, digest};
+use super::facts::{SecretValues, digest};
 use super::snapshot::{Boot, Snapshot};
 use super::step::{Inputs, Settlement, Verdict};
 use crate::api::{
@@ -16,8 +16,6 @@ use crate::api::{
 const CONFIRMED_FOR: Duration = Duration::from_secs(2);
 /// Between the time-out of a call and the end of the settle time.
 const MARGIN: Duration = Duration::from_secs(1);
-/// Time between the two looks that it takes to say that a webhook is gone.
-const LOOKS_APART: Duration = Duration::from_secs(2);
 
 /// An attempt that this process began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -279,9 +277,9 @@ impl Memory {
         self.copies.remove(id);
     }
 
-    /// When a missing id may be looked at again, so that the second look is not answered by the list of the first.
+    /// When a missing id may be looked at again, `apart` from the first look.
     #[must_use]
-    pub fn second_look(&self, settings: &Settings) -> Option<Boot> {
-        self.missing.first().map(|first| *first + LOOKS_APART.min(settings.create_settle))
+    pub fn second_look(&self, apart: Duration) -> Option<Boot> {
+        self.missing.first().map(|first| *first + apart)
     }
 }

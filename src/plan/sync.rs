@@ -111,7 +111,7 @@ fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
         None if by_get && (view.is_requested() || !by_list || !view.memory.missing.is_empty()) => {
             Step::Get { id: id.to_owned() }
         }
-        None if by_list => Step::List { begun_after: list_age(view) },
+        None if by_list => Step::List { begun_after: list_age(view, connection) },
         Some(Err(_)) | None => blind(view, connection, id),
     }
 }
@@ -124,7 +124,7 @@ fn not_found(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     }
     match &view.round.list {
         _ if connection.capabilities.list == Support::Absent => blind(view, connection, id),
-        None => Step::List { begun_after: list_age(view) },
+        None => Step::List { begun_after: list_age(view, connection) },
         Some(Ok(snapshot)) => match snapshot.get(id) {
             Some(remote) => compare(view, connection, remote),
             None => gone::plan(view, connection, id),
@@ -135,10 +135,10 @@ fn not_found(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
 
 /// The oldest list that may answer a drift check: one that many share, but none from before our own last change, and
 /// for a second look at a missing id none that was the first.
-fn list_age(view: &View<'_>) -> Boot {
+fn list_age(view: &View<'_>, connection: &ConnectionFacts) -> Boot {
     let shared = view.now.saturating_sub(view.interval() / 10);
     let own = view.memory.changed.map_or(shared, |changed| changed.max(shared));
-    view.memory.second_look(view.settings).map_or(own, |second| second.max(own))
+    view.second_look(connection).map_or(own, |second| second.max(own))
 }
 
 /// Orion cannot be looked at: only what was sent is known.

@@ -12,7 +12,7 @@ use super::snapshot::Boot;
 use super::step::{Inputs, Verdict};
 use crate::api::{
     AppliedSecret, Attempt, CREATE_ATTEMPT, ConnectionKind, DeletionPolicy, Desired, FINALIZER, Owner, REQUESTED_AT,
-    RESOLVE, State, Webhook, WebhookStatus, parse_duration, ready_condition,
+    RESOLVE, State, Support, Webhook, WebhookStatus, parse_duration, ready_condition,
 };
 
 /// Everything a decision may depend on.
@@ -199,6 +199,14 @@ impl View<'_> {
         self.settings.create_settle.max(connection.timeout + Duration::from_secs(3))
     }
 
+    /// When a missing id may be looked at again. GET says what is there; a list may not show yet what was created up to a
+    /// settle time ago, perhaps by a process before this one, so that two of them must be that far apart.
+    pub(super) fn second_look(&self, connection: &ConnectionFacts) -> Option<Boot> {
+        let by_get = connection.capabilities.get == Support::Proven;
+        let apart = if by_get { LOOKS_APART.min(self.settings.create_settle) } else { self.settle_time(connection) };
+        self.memory.second_look(apart)
+    }
+
     /// The Secrets' versions: as read in this round, else as last pushed.
     pub(super) fn versions(&self) -> Vec<AppliedSecret> {
         match &self.round.secrets {
@@ -246,6 +254,9 @@ impl View<'_> {
         spec.interval.as_deref().and_then(|text| parse_duration(text).err()).map(|why| format!("spec.interval: {why}"))
     }
 }
+
+/// Time between two looks by GET that it takes to say that a webhook is gone.
+const LOOKS_APART: Duration = Duration::from_secs(2);
 
 /// Times are added up: one that is absurdly long must not overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

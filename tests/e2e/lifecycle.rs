@@ -186,3 +186,28 @@ fn a_webhook_deleted_at_orion_is_created_again_once() {
         assert_eq!((world.at_orion("gone").len(), world.calls(Operation::Create)), (1, 2));
     });
 }
+
+#[test]
+fn a_namespace_goes_with_its_webhooks_and_secrets() {
+    run(async |world| {
+        if !world.plane.has_controller_manager() {
+            eprintln!("not tested: without kube-controller-manager a namespace never ends");
+            return;
+        }
+        let _operator = world.operator(&[]).await;
+        world.secret("hook-secret", json!({"token": "s3cret"})).await;
+        for n in 0..3 {
+            let mut declared = spec(&format!("namespace-{n}"));
+            declared["headers"] = json!([
+                {"name": "X-Webhook-Secret", "valueFrom": {"secretKeyRef": {"name": "hook-secret", "key": "token"}}},
+            ]);
+            world.create(&format!("hook-{n}"), declared).await;
+        }
+        for n in 0..3 {
+            world.synced(&format!("hook-{n}")).await;
+        }
+        world.plane.kubectl_ok(&["delete", "namespace", &world.namespace, "--timeout=60s"]).await.unwrap();
+        assert!(world.sim.webhooks().is_empty());
+        assert_eq!(world.calls(Operation::Delete), 3);
+    });
+}

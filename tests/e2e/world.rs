@@ -1,7 +1,7 @@
 //! What the tests share: a control plane, and for each test a namespace with a simulator.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -27,24 +27,35 @@ struct Shared {
     kubeconfig: PathBuf,
 }
 
+impl Shared {
+    /// A control plane with the definitions and the operator's ServiceAccount.
+    async fn start() -> (ControlPlane, PathBuf) {
+        let plane = ControlPlane::start(Options::default()).await.unwrap();
+        plane.install_crds(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/crds"))).await.unwrap();
+        let rbac = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/install/rbac.yaml");
+        plane.kubectl_ok(&["apply", "-f", rbac]).await.unwrap();
+        let kubeconfig = plane.service_account_kubeconfig("orion-system", "orion-operator").await.unwrap();
+        (plane, kubeconfig)
+    }
+
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let (plane, kubeconfig) = runtime.block_on(Self::start());
+        Self { runtime, plane, kubeconfig }
+    }
+}
+
 /// The guardian of the control plane ends it with this process: statics are never dropped.
 fn shared() -> &'static Shared {
     static SHARED: OnceLock<Shared> = OnceLock::new();
-    SHARED.get_or_init(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let (plane, kubeconfig) = runtime.block_on(async {
-            let plane = ControlPlane::start(Options::default()).await.unwrap();
-            let root = env!("CARGO_MANIFEST_DIR");
-            for path in ["crds", "examples/install/rbac.yaml"] {
-                plane.kubectl_ok(&["apply", "-f", &format!("{root}/{path}")]).await.unwrap();
-            }
-            plane.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).await.unwrap();
-            until("webhooks are served", async || plane.kubectl_ok(&["get", "webhooks"]).await.ok()).await;
-            let kubeconfig = plane.service_account_kubeconfig("orion-system", "orion-operator").await.unwrap();
-            (plane, kubeconfig)
-        });
-        Shared { runtime, plane, kubeconfig }
-    })
+    SHARED.get_or_init(Shared::new)
+}
+
+/// Runs one test on a control plane of its own, for what would disturb the others.
+pub fn run_alone<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
+    static ALONE: OnceLock<Shared> = OnceLock::new();
+    let alone = ALONE.get_or_init(Shared::new);
+    alone.runtime.block_on(async { test(World::new(alone, Config::default()).await).await });
 }
 
 /// Runs one test.

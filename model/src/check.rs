@@ -219,7 +219,7 @@ pub struct Report {
     pub depth: usize,
     /// States at rest.
     pub at_rest: usize,
-    /// States from which rest cannot be reached; not looked for in a run that was cut off.
+    /// States from which rest cannot be reached; not looked for in a run that ended early.
     pub stuck: usize,
     /// Properties that were found broken, each with how.
     pub broken: Vec<(&'static str, String)>,
@@ -227,7 +227,7 @@ pub struct Report {
     pub stuck_by: Option<String>,
     /// How long it took.
     pub took: Duration,
-    /// All states were seen.
+    /// All states were seen: it did not end at a broken property.
     pub is_whole: bool,
 }
 
@@ -248,14 +248,10 @@ pub fn check(config: &Config, first: bool) -> Report {
     let world = World { config: config.clone(), shared: Shared::new(config), graph: Graph::default() };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let finish = if first { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
-    let mut checker = world.checker().threads(threads).finish_when(finish);
-    if let Some(most) = config.most_states {
-        checker = checker.target_state_count(most);
-    }
-    let checker = checker.spawn_bfs().join();
+    let checker = world.checker().threads(threads).finish_when(finish).spawn_bfs().join();
     let broken: Vec<(&'static str, String)> =
         checker.discoveries().into_iter().map(|(name, path)| (name, told(&path.into_vec()))).collect();
-    let is_whole = checker.is_done() && config.most_states.is_none() && !(first && !broken.is_empty());
+    let is_whole = checker.is_done() && (broken.is_empty() || !first);
     let convergence = if is_whole { checker.model().graph.converge() } else { Default::default() };
     let stuck_by = convergence.stuck.first().map(|_| way_to(checker.model(), &convergence.stuck));
     Report {

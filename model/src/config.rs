@@ -87,8 +87,6 @@ pub struct Config {
     pub broken: &'static [&'static str],
     /// A mistake that is made.
     pub mutant: Option<Mutant>,
-    /// States after which the run is cut off.
-    pub most_states: Option<usize>,
 }
 
 impl Config {
@@ -107,7 +105,6 @@ impl Config {
             get: true,
             broken: &[],
             mutant: None,
-            most_states: None,
         }
     }
 

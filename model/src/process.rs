@@ -127,11 +127,22 @@ impl<'a> Actor<'a> {
                     let stored = self.state.objects.len();
                     self.running().round.others = Some(Others { looked_at: 0, gone: 0, gone_in_all: 1, stored });
                 }
-                Step::Settle(settlement) if self.running().webhook.status.as_ref() == Some(&settlement.status) => {
-                    self.settled(&settlement, true);
+                Step::Settle(ref settlement) if self.running().webhook.status.as_ref() == Some(&settlement.status) => {
+                    self.settled(settlement, true);
                     return None;
                 }
-                step => return Some(step),
+                Step::Settle(_)
+                | Step::Refresh
+                | Step::Get { .. }
+                | Step::List { .. }
+                | Step::BeginAttempt { .. }
+                | Step::Hold
+                | Step::ClearResolve
+                | Step::Post { .. }
+                | Step::Update { .. }
+                | Step::Unmark { .. }
+                | Step::Delete { .. }
+                | Step::Release { .. } => return Some(step),
             }
         }
         self.state.broken = Some("settles");
@@ -182,11 +193,10 @@ impl<'a> Actor<'a> {
         }
         let step = self.view(&connection, &memory, plan);
         self.work().memory = memory;
-        match step {
-            // The plan never does without, so the mistake is to leave it out of what is carried out.
-            Step::BeginAttempt { token, .. } if self.config.has(Mutant::NoAttempt) => Step::Post { token },
-            step => step,
+        if let (Step::BeginAttempt { token, .. }, true) = (&step, self.config.has(Mutant::NoAttempt)) {
+            return Step::Post { token: token.clone() };
         }
+        step
     }
 
     pub(crate) fn connection(&self) -> Connection {

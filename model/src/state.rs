@@ -150,7 +150,7 @@ impl State {
             objects,
             remotes: config.foreign.then_some(foreign).into_iter().collect(),
             flights: Vec::new(),
-            processes: vec![Arc::new(Process::new(config)); config.processes],
+            processes: (0..config.processes).map(|_| Arc::new(Process::new(config))).collect(),
             left: config.faults,
             ids: 0,
             versions: 1,

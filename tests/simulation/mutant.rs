@@ -55,7 +55,15 @@ impl Mutant {
                 Self::GuardIsIgnored => !(is_status && is_test),
                 Self::VersionIsIgnored => is_status || !is_test,
                 Self::AttemptIsNotRecorded => !is_attempt,
-                _ => true,
+                Self::PostIsRetried
+                | Self::TimeoutIsRefusal
+                | Self::NoMarker
+                | Self::UpdateDropsMarker
+                | Self::FlawIsHidden
+                | Self::ListIsOld
+                | Self::DeleteNeverFails
+                | Self::ReleasedFirst
+                | Self::NoSettling => true,
             }
         });
     }

@@ -265,7 +265,8 @@ impl Actor<'_> {
     fn post(&mut self, token: String, fault: Option<&Fault>) {
         self.process.later += 1;
         let number = self.number;
-        let spec = self.running().webhook.spec.clone();
+        let sent = self.running().webhook.clone();
+        let spec = sent.spec.clone();
         self.work().memory.posting();
         // S9: the attempt was recorded before, and no attempt makes two.
         let is_recorded =
@@ -282,7 +283,7 @@ impl Actor<'_> {
         };
         let now = self.process.now();
         let values = SecretValues { headers: Vec::new(), versions: Vec::new() };
-        self.work().memory.posted(&taken_for, &spec, &values, now);
+        self.work().memory.posted(&taken_for, &sent, &values, now);
         self.called(CallKind::Post { token }, taken_for);
     }
 

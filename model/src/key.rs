@@ -175,8 +175,8 @@ fn memory(memory: &Memory) -> u64 {
     if let Some(Created { token, id, versions: _, digest }) = created {
         (2, token, id, digest).hash(&mut hasher);
     }
-    if let Some(Doubt { token, since, cause, lists }) = doubt {
-        (3, token, since, cause, lists).hash(&mut hasher);
+    if let Some(Doubt { token, since, cause, sent, lists }) = doubt {
+        (3, token, since, cause, sent, lists).hash(&mut hasher);
     }
     if let Some(Verdict { inputs, readiness, wake }) = verdict {
         (4, readiness.reason, &readiness.message, readiness.deleting, wake, inputs_key(inputs)).hash(&mut hasher);

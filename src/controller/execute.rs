@@ -147,7 +147,8 @@ impl Reconcile<'_> {
         self.context.remember(&self.key, &self.entry);
         let owner = handle.settings.ownership.then(|| self.owner(&self.context.settings.instance));
         let body = desired(&self.webhook.spec, &values, owner);
-        let spec = self.webhook.spec.clone();
+        // A status write that says that this takes long brings the object back, perhaps edited meanwhile.
+        let sent = self.webhook.clone();
         let is_young = self
             .entry
             .memory
@@ -164,7 +165,7 @@ impl Reconcile<'_> {
             Ok(id) => info!(id, token, "created at Orion"),
             Err(failure) => warn!(token, class = ?failure.class, "{}", failure.message),
         }
-        self.entry.memory.posted(&result, &spec, &values, self.context.clock.boot());
+        self.entry.memory.posted(&result, &sent, &values, self.context.clock.boot());
         self.called(CallKind::Post { token }, result);
     }
 

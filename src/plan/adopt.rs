@@ -126,8 +126,9 @@ fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, word: Word, at
                 view,
                 Reason::NotAllowed,
                 format!(
-                    "{id} is not what this Webhook's create would have made, and this connection does not allow adoption. Name another \
-                     id, or ask its administrator to allow it (--allow-adoption)"
+                    "{id} is not what this Webhook's create would have made, and this connection does not allow adoption. If the spec \
+                     was edited since, put its url, userId and presenceName back until {id} is taken over. Else name another \
+                     id, or ask the connection's administrator to allow adoption (--allow-adoption)"
                 ),
             );
         }

@@ -9,7 +9,7 @@ use super::facts::{SecretValues, digest};
 use super::snapshot::{Boot, Snapshot};
 use super::step::{Inputs, Settlement, Verdict};
 use crate::api::{
-    AppliedSecret, Attempt, CREATE_ATTEMPT, Failure, FailureClass, Owner, RemoteWebhook, Support, Webhook, WebhookSpec,
+    AppliedSecret, Attempt, CREATE_ATTEMPT, Failure, FailureClass, Owner, RemoteWebhook, Support, Webhook,
 };
 
 /// The POST follows the apiserver's word that the attempt is ours within this time, on the boot-time clock.
@@ -55,6 +55,8 @@ pub struct Doubt {
     pub since: Boot,
     /// What went wrong, where this process saw it.
     pub cause: Option<String>,
+    /// The generation that was sent, where this process sent it: the spec may have been edited since.
+    pub sent: Option<i64>,
     /// Beginnings of the complete lists read after the settle time that did not show our marker.
     pub lists: Vec<Boot>,
 }
@@ -126,7 +128,7 @@ impl Memory {
         }
         match doubtful {
             Some(token) if self.doubt.as_ref().is_none_or(|doubt| doubt.token != token) => {
-                self.doubt = Some(Doubt { token, since: now, cause: None, lists: Vec::new() });
+                self.doubt = Some(Doubt { token, since: now, cause: None, sent: None, lists: Vec::new() });
             }
             Some(_) => {}
             None => self.doubt = None,
@@ -175,13 +177,14 @@ impl Memory {
         self.created.as_ref().is_some_and(|created| recorded.as_ref() == Some(&created.token))
     }
 
-    /// The POST has ended. A known refusal leaves the attempt in our hands; an id is kept until it is recorded.
-    pub fn posted(&mut self, result: &Result<String, Failure>, spec: &WebhookSpec, values: &SecretValues, now: Boot) {
+    /// The POST of `webhook`, as it was then, has ended. A known refusal leaves the attempt in our hands; an id is kept
+    /// until it is recorded.
+    pub fn posted(&mut self, result: &Result<String, Failure>, webhook: &Webhook, values: &SecretValues, now: Boot) {
         let Some(mut carrying) = self.carrying.take() else { return };
         match result {
             Ok(id) => {
                 let versions = values.versions.clone();
-                let digest = digest(spec, &versions);
+                let digest = digest(&webhook.spec, &versions);
                 self.created = Some(Created { token: carrying.token, id: id.clone(), versions, digest });
             }
             Err(failure) if failure.is_known_refusal() => {
@@ -192,7 +195,8 @@ impl Memory {
             }
             Err(failure) => {
                 let cause = Some(failure.message.clone());
-                self.doubt = Some(Doubt { token: carrying.token, since: now, cause, lists: Vec::new() });
+                let sent = webhook.metadata.generation;
+                self.doubt = Some(Doubt { token: carrying.token, since: now, cause, sent, lists: Vec::new() });
             }
         }
     }

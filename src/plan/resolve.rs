@@ -9,7 +9,7 @@ use super::snapshot::{Boot, Snapshot};
 use super::step::Step;
 use super::view::View;
 use super::{adopt, attempt};
-use crate::api::{Attempt, FailureClass, Reason, Support};
+use crate::api::{Attempt, FailureClass, Reason, RemoteWebhook, Support};
 
 /// Two lists that show nothing of ours are this far apart, or less with a shorter settle time.
 const LISTS_APART: Duration = Duration::from_secs(5);
@@ -120,13 +120,22 @@ fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settle
         return not_before(view, first + apart);
     }
     let spec = &view.webhook.spec;
-    let alike: Vec<&str> = snapshot
-        .webhooks()
-        .filter(|webhook| webhook.looks_like(&spec.url, &spec.user_id, &spec.presence_name))
-        .map(|webhook| webhook.id.as_str())
-        .collect();
+    let is_sent = is_what_was_sent(view);
+    let could_be_it = |webhook: &&RemoteWebhook| {
+        webhook.looks_like(&spec.url, &spec.user_id, &spec.presence_name)
+            || !is_sent && (view.held_by)(&webhook.id).is_none()
+    };
+    let alike: Vec<&str> = snapshot.webhooks().filter(could_be_it).map(|webhook| webhook.id.as_str()).collect();
     let markers_survive = connection.ownership && (connection.markers_survive || snapshot.shows_markers());
     if alike.is_empty() || markers_survive { Finding::Nothing } else { Finding::Alike(alike) }
+}
+
+/// The spec of now is the one that was sent. An edit since then would hide what it made: without a readable marker only
+/// its looks could tell. A generation of 1 was never edited, and a deletion counts as one generation more
+/// (<https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#metadata>).
+fn is_what_was_sent(view: &View<'_>) -> bool {
+    let declared = view.generation() - i64::from(view.is_deleting());
+    declared <= 1 || view.memory.doubt.as_ref().and_then(|doubt| doubt.sent) == Some(declared)
 }
 
 fn not_before<'a>(view: &View<'_>, until: Boot) -> Finding<'a> {
@@ -150,6 +159,9 @@ pub(super) fn found(
 }
 
 pub(super) const ALIKE: &str = "Orion lists webhooks that could be the one, and shows no markers to tell";
+
+/// A message names this many webhooks at most.
+const CANDIDATES_SHOWN: usize = 10;
 
 const UNKNOWN: &str = "It is not known whether Orion created the webhook";
 
@@ -176,7 +188,11 @@ pub(super) fn unresolved(view: &View<'_>, why: &str, candidates: &[&str]) -> Ste
     } else {
         message.push_str(&match candidates {
             [] => format!("If it exists at Orion: {}", kubectl("adopt=<id>")),
-            ids => format!("If one of {} is it: {}", ids.join(", "), kubectl("adopt=<id>")),
+            ids => {
+                let shown: Vec<&str> = ids.iter().take(CANDIDATES_SHOWN).copied().collect();
+                let more = if ids.len() > shown.len() { " and others" } else { "" };
+                format!("If one of {}{more} is it: {}", shown.join(", "), kubectl("adopt=<id>"))
+            }
         });
         match view.open_attempt() {
             Some(attempt) => {

@@ -36,9 +36,10 @@ fn mishaps() -> impl Iterator<Item = Mishap> {
 /// The POST is the third call of a create after discovery: a Secret is read and the attempt is recorded before it.
 const POST: usize = 4;
 
-/// A create that meets a mishap, with a person who does what the messages say. `is_to_go`: it is deleted in the end.
-/// Gives how often a person had to act.
-fn create(features: Features, mishap: Mishap, is_to_go: bool) -> Result<usize, String> {
+/// A create that meets a mishap, with a person who does what the messages say. `is_edited`: its spec changes while the
+/// result is unknown, and what was sent does not look like it any more. `is_to_go`: it is deleted in the end. Gives how
+/// often a person had to act.
+fn create(features: Features, mishap: Mishap, is_edited: bool, is_to_go: bool) -> Result<usize, String> {
     simulate(async {
         let mut setting = setting(0, None);
         setting.features = features;
@@ -52,6 +53,10 @@ fn create(features: Features, mishap: Mishap, is_to_go: bool) -> Result<usize, S
         }
         *world.plan() = plan;
         world.act(&Act(0, Deed::Create));
+        if is_edited {
+            sleep(Duration::from_secs(20)).await;
+            world.act(&Act(0, Deed::Edit(7)));
+        }
         let mut acts = 0;
         for round in 0..6 {
             sleep(INTERVAL).await;
@@ -67,6 +72,10 @@ fn create(features: Features, mishap: Mishap, is_to_go: bool) -> Result<usize, S
 /// A person reads the message, looks at Orion, and does what the message says.
 fn help(world: &Arc<World>) -> bool {
     let Some((reason, message)) = world.reason(0) else { return false };
+    if reason == "NotAllowed" && message.contains("put its url, userId and presenceName back") {
+        world.act(&Act(0, Deed::Edit(0)));
+        return true;
+    }
     if !matches!(reason.as_str(), "CreateUnresolved" | "DeleteUnsupported") {
         return false;
     }
@@ -94,9 +103,14 @@ fn each_way_out_leads_out() {
     let (mut runs, mut acts) = (0, 0);
     for features in LIMITED {
         for mishap in mishaps() {
-            for is_to_go in [false, true] {
-                let helped = create(features, mishap, is_to_go)
-                    .unwrap_or_else(|what| panic!("{features:?}, {mishap:?}, to go: {is_to_go}: {what}"));
+            for (is_edited, is_to_go) in [(false, false), (false, true), (true, false), (true, true)] {
+                // Where nothing can be updated, an edit has its own end: `UpdateUnsupported`.
+                if is_edited && !features.update {
+                    continue;
+                }
+                let helped = create(features, mishap, is_edited, is_to_go).unwrap_or_else(|what| {
+                    panic!("{features:?}, {mishap:?}, edited: {is_edited}, to go: {is_to_go}: {what}")
+                });
                 runs += 1;
                 acts += helped;
             }

@@ -124,7 +124,7 @@ fn a_passing_refusal_is_tried_again_under_the_same_attempt_after_a_fresh_read() 
     // However young the word of before is.
     let mut memory = Case::new().carrying("t", START).memory;
     memory.posting();
-    memory.posted(&Err(answer(429)), &webhook().spec, &values(&webhook().spec, "1"), START);
+    memory.posted(&Err(answer(429)), &webhook(), &values(&webhook().spec, "1"), START);
     assert_eq!(Case::new().carrying("t", START).prepared().with(|case| case.memory = memory).short(), "Refresh");
     // What came into the spec meanwhile counts.
     let adopt = crate::api::AdoptSpec { id: "wh_9".into(), force: None };

@@ -78,7 +78,7 @@ fn the_attempt_in_our_hands() {
     ] {
         let mut memory = begun();
         memory.posting();
-        memory.posted(&result, &spec, &values(&spec, "1"), START);
+        memory.posted(&result, &webhook(), &values(&spec, "1"), START);
         assert_eq!(
             (memory.carrying.is_some(), memory.doubt.is_some(), memory.created.is_some()),
             (carries, doubts, creates)
@@ -88,7 +88,7 @@ fn the_attempt_in_our_hands() {
     let mut nothing = Memory::default();
     nothing.posting();
     nothing.not_posted();
-    nothing.posted(&Ok("wh_1".into()), &spec, &values(&spec, "1"), START);
+    nothing.posted(&Ok("wh_1".into()), &webhook(), &values(&spec, "1"), START);
     assert!(nothing.created.is_none() && nothing.carrying.is_none());
 }
 
@@ -97,7 +97,7 @@ fn the_attempt_whose_id_came_is_told_from_others() {
     let mut memory = Memory::default();
     assert!(!memory.is_ours(&Case::new().attempt("t").webhook));
     memory.attempt_begun("t", START);
-    memory.posted(&Ok("wh_1".into()), &webhook().spec, &values(&webhook().spec, "1"), START);
+    memory.posted(&Ok("wh_1".into()), &webhook(), &values(&webhook().spec, "1"), START);
     for (case, expected) in [(Case::new(), false), (Case::new().attempt("t"), true), (Case::new().attempt("u"), false)]
     {
         assert_eq!(memory.is_ours(&case.webhook), expected);
@@ -142,7 +142,7 @@ fn what_a_list_shows() {
     }
     memory.listed(&flawed(at(14), &[]), Some(&me), Some("wh_1"), Support::Absent);
     assert!(memory.missing.is_empty());
-    memory.doubt = Some(Doubt { token: "t".into(), since: START, cause: None, lists: Vec::new() });
+    memory.doubt = Some(Doubt { token: "t".into(), since: START, cause: None, sent: None, lists: Vec::new() });
     for (snapshot, expected) in [
         (list(at(20), &[]), 1),
         (list(at(20), &[]), 1),

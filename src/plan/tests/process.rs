@@ -237,7 +237,7 @@ impl Process {
         assert!(running.round.prepared.is_some(), "a POST without a permit");
         self.memory.posting();
         let result = world.create(&running.webhook, &values, &token);
-        self.memory.posted(&result, &running.webhook.spec, &values, world.now);
+        self.memory.posted(&result, &running.webhook, &values, world.now);
         self.called(world.now, running, CallKind::Post { token }, result);
     }
 

@@ -130,6 +130,39 @@ fn what_the_lists_say_decides() {
     assert_eq!(looked(list(second, &[other])).short(), "BeginAttempt");
 }
 
+/// Found by the simulation: an edit changes what a look-alike looks like.
+#[test]
+fn an_edit_does_not_hide_what_was_sent_before_it() {
+    let mut sent = unmarked("wh_1");
+    sent.url = Some("https://before.example.com/".into());
+    let edited = |generation, sent_generation| {
+        looked(list(START + secs(67), std::slice::from_ref(&sent))).with(|case| {
+            case.webhook.metadata.generation = Some(generation);
+            case.memory.doubt.as_mut().unwrap().sent = sent_generation;
+        })
+    };
+    let held = |case: Case| case.with(|case| drop(case.holders.insert("wh_1".into(), "team-b/other".into())));
+    for (case, expected) in [
+        // Never edited, or this very generation was sent: it would look like the spec.
+        (edited(1, None), "BeginAttempt"),
+        (edited(3, Some(3)), "BeginAttempt"),
+        // Edited since, or nobody here knows.
+        (edited(3, Some(2)), "CreateUnresolved"),
+        (edited(3, None), "CreateUnresolved"),
+        (held(edited(3, None)), "BeginAttempt"),
+        (edited(3, None).facts(|facts| facts.markers_survive = true), "BeginAttempt"),
+        // A deletion is a generation of its own, and no edit.
+        (edited(2, None).deleting(), "Release"),
+        (edited(4, Some(3)).deleting(), "Release"),
+        (edited(4, Some(2)).deleting(), "CreateUnresolved"),
+    ] {
+        assert_eq!(case.short(), expected, "{:?} {:?}", case.webhook.metadata.generation, case.memory.doubt);
+    }
+    let many: Vec<RemoteWebhook> = (10..60).map(|number| unmarked(&format!("wh_{number}"))).collect();
+    let message = looked(list(START + secs(67), &many)).settles().readiness.message;
+    assert!(message.contains("wh_19 and others is it") && !message.contains("wh_20"), "{message}");
+}
+
 #[test]
 fn a_match_is_recorded_before_anything_else() {
     let at = START + secs(61);

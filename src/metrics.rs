@@ -4,6 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
@@ -17,6 +18,7 @@ struct ReconcileLabels {
 pub struct Metrics {
     registry: Registry,
     reconciles: Family<ReconcileLabels, Counter>,
+    orphans: Gauge,
 }
 
 impl Default for Metrics {
@@ -24,12 +26,18 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let reconciles = Family::default();
         registry.register("controller_runtime_reconcile", "Reconciles by result", reconciles.clone());
+        let orphans = Gauge::default();
+        registry.register(
+            "orion_operator_orphans",
+            "Webhooks at Orion that carry this installation's marker and have no Webhook",
+            orphans.clone(),
+        );
         registry.register(
             "orion_operator_build",
             "Build information",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { registry, reconciles }
+        Self { registry, reconciles, orphans }
     }
 }
 
@@ -37,6 +45,11 @@ impl Metrics {
     /// Counts a reconcile.
     pub fn reconciled(&self, result: &'static str) {
         self.reconciles.get_or_create(&ReconcileLabels { controller: "webhook", result }).inc();
+    }
+
+    /// So many webhooks at Orion have lost their Webhook.
+    pub fn orphans(&self, count: usize) {
+        self.orphans.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// The page for `/metrics`.

@@ -1,6 +1,7 @@
 //! Who owns what: the instance id, the owner marker that Orion keeps for us, and the create-attempt annotation
 //! (design section 4).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use data_encoding::BASE32_NOPAD;
@@ -49,6 +50,13 @@ impl InstanceId {
             hash(&[&self.id, namespace, name], 12)
         ))
     }
+
+    /// This instance made the marker, for a Webhook in one of the namespaces (`None` for any).
+    #[must_use]
+    pub fn made(&self, owner: &Owner, namespaces: Option<&BTreeSet<String>>) -> bool {
+        let is_of = |namespace: &String| owner.part(2) == hash(&[&self.id, namespace], 6);
+        owner.instance_prefix() == self.prefix && namespaces.is_none_or(|names| names.iter().any(is_of))
+    }
 }
 
 /// An owner marker, `v1.<instance>.<namespace>.<name>`: opaque, holds no name in clear.
@@ -79,7 +87,11 @@ impl Owner {
     /// The eight characters of the instance that made it.
     #[must_use]
     pub fn instance_prefix(&self) -> &str {
-        self.0.split('.').nth(1).unwrap_or_default()
+        self.part(1)
+    }
+
+    fn part(&self, number: usize) -> &str {
+        self.0.split('.').nth(number).unwrap_or_default()
     }
 }
 

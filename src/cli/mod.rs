@@ -1,6 +1,9 @@
 //! The command line.
 
+mod cluster;
+mod connection;
 mod crds;
+mod orphans;
 mod run;
 
 use std::io;
@@ -9,7 +12,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub use cluster::{ClusterArgs, ClusterError};
+pub use connection::{ConnectionArgs, ConnectionError, RateLimitFlag};
 pub use crds::CrdsArgs;
+pub use orphans::{OrphansArgs, OrphansError};
 pub use run::{Ownership, RunArgs, RunError};
 
 /// The arguments of the program.
@@ -36,6 +42,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Prints the custom resource definitions, or writes them to files
     Crds(CrdsArgs),
+    /// Lists webhooks at Orion that carry this installation's marker and have no Webhook, or deletes them
+    Orphans(Box<OrphansArgs>),
 }
 
 /// Why a command failed.
@@ -58,13 +66,23 @@ pub enum Error {
     /// The operator could not start.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// Orphans could not be told, or not be deleted.
+    #[error(transparent)]
+    Orphans(#[from] OrphansError),
 }
 
 impl Error {
-    /// The arguments are wrong, which is known only once they are looked at together.
     fn is_usage(&self) -> bool {
-        matches!(self, Error::Run(RunError::OrionUrl(_) | RunError::TokenWithoutUrl))
+        match self {
+            Self::Run(RunError::Connection(error)) | Self::Orphans(OrphansError::Connection(error)) => error.is_usage(),
+            Self::File { .. } | Self::Output(_) | Self::Yaml(_) | Self::Run(_) | Self::Orphans(_) => false,
+        }
     }
+}
+
+/// One TLS provider for both clients; a second call (in tests) finds it installed already.
+fn install_tls_provider() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 /// Reads the arguments, does what they ask for and returns the exit code: 0 done, 1 failed. Wrong usage ends the
@@ -74,6 +92,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Some(Command::Crds(args)) => crds::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+        Some(Command::Orphans(args)) => orphans::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Some(Command::Run(args)) => run::run(*args).map_err(Error::from),
         None => run::run(cli.run).map_err(Error::from),
     };

@@ -159,6 +159,12 @@ impl Context {
             .filter_map(move |guarded| guarded.0.as_ref().ok().and_then(&mut pick))
     }
 
+    /// Namespace and name of the Webhooks in the caches, also of those that do not decode.
+    pub(super) fn names(&self) -> Vec<(String, String)> {
+        let name = |guarded: &Arc<Guarded>| (guarded.namespace().unwrap_or_default(), guarded.name_any());
+        self.webhooks.iter().flat_map(|store| store.state()).map(|guarded| name(&guarded)).collect()
+    }
+
     /// Ids that Webhooks have stored for an endpoint. One that is going may be gone at Orion already, and rightly.
     pub(super) fn stored_ids(&self, endpoint: &str) -> BTreeSet<String> {
         self.pick(|webhook| {

@@ -1,6 +1,7 @@
 //! Writes to the apiserver: JSON patches that test what they rely on, each with a time-out, none repeated by itself.
 
 use std::future::Future;
+use std::time::Duration;
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, RemoveOperation, TestOperation};
@@ -51,7 +52,16 @@ pub(super) async fn call<T>(
     what: &'static str,
     future: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, ApiError> {
-    match tokio::time::timeout(context.apiserver_timeout, future).await {
+    within(context.apiserver_timeout, what, future).await
+}
+
+/// The same, at most so long.
+pub(super) async fn within<T>(
+    timeout: Duration,
+    what: &'static str,
+    future: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(timeout, future).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(kube::Error::Api(status))) => Err(match status.code {
             // A failed test of a JSON patch is a 422, a lost race a 409, an object that is gone a 404.

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use super::clock::chance;
 use super::context::{Context, ContextConfig, Guarded};
+use super::orphans::watch_for_orphans;
 use super::reconcile::{ReconcileError, log_error, reconcile};
 use crate::api::Webhook;
 use crate::metrics::Metrics;
@@ -88,6 +89,11 @@ pub async fn run(
             ready.send_replace(true);
         }
     });
+    for connection in &connections {
+        let (context, connection) = (Arc::clone(&context), Arc::clone(connection));
+        let (namespaces, metrics) = (watching.namespaces.clone(), Arc::clone(&metrics));
+        tokio::spawn(watch_for_orphans(context, connection, namespaces, metrics, stop.clone()));
+    }
 
     let running = loops.into_iter().map(|(controller, changes)| {
         let wakes = stream::select_all(connections.iter().map(|connection| changes_of(connection.subscribe()).boxed()));
@@ -242,7 +248,7 @@ fn key_of(guarded: &DeserializeGuard<Webhook>) -> ObjectRef<Webhook> {
     ObjectRef::new(&guarded.name_any()).within(&guarded.namespace().unwrap_or_default())
 }
 
-fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+pub(super) fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
 {

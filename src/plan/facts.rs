@@ -26,6 +26,14 @@ pub struct Settings {
     pub dry_run: bool,
 }
 
+impl Settings {
+    /// `--create-settle`, never less than the connection's time-out and 3 s.
+    #[must_use]
+    pub fn settle_time(&self, timeout: Duration) -> Duration {
+        self.create_settle.max(timeout + Duration::from_secs(3))
+    }
+}
+
 /// The connection that the Webhook uses.
 #[derive(Clone, Debug)]
 pub enum Connection {

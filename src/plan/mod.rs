@@ -16,6 +16,7 @@
 //! | `adopt` | taking over by id |
 //! | `sync`, `gone` | drift, update, copies, endpoint, suspend; an id that Orion no longer has |
 //! | `remove` | deletion |
+//! | `orphans` | webhooks at Orion that nobody has |
 
 mod adopt;
 mod attempt;
@@ -24,6 +25,7 @@ mod decision;
 mod facts;
 mod gone;
 mod memory;
+mod orphans;
 mod remove;
 mod resolve;
 mod settle;
@@ -40,7 +42,8 @@ pub use facts::{
     desired, digest,
 };
 pub use memory::{Carrying, Created, Doubt, Memory};
-pub use settle::{backoff, explain, progressing};
+pub use orphans::{Sightings, ownerless};
+pub use settle::{backoff, explain, progressing, url_host};
 pub use snapshot::{Boot, Snapshot};
 pub use step::{Guard, Inputs, Settlement, Step, Verdict};
 pub use view::View;

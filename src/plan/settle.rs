@@ -229,7 +229,8 @@ pub fn explain(failure: &Failure) -> String {
 }
 
 /// The host of a webhook's url: all of it that a message may show.
-pub(super) fn url_host(url: &str) -> String {
+#[must_use]
+pub fn url_host(url: &str) -> String {
     url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "its url".to_owned())
 }
 

@@ -194,9 +194,9 @@ impl View<'_> {
         declared.unwrap_or(self.settings.interval).max(self.settings.min_interval).min(LONGEST)
     }
 
-    /// `--create-settle`, never less than the connection's time-out and 3 s.
+    /// How long an effect of ours may take to show.
     pub fn settle_time(&self, connection: &ConnectionFacts) -> Duration {
-        self.settings.create_settle.max(connection.timeout + Duration::from_secs(3))
+        self.settings.settle_time(connection.timeout)
     }
 
     /// When a missing id may be looked at again. GET says what is there; a list may not show yet what was created up to a

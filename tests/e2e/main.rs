@@ -10,6 +10,7 @@ mod fleet;
 mod isolation;
 mod lifecycle;
 mod operator;
+mod orphans;
 mod protocol;
 mod secrets;
 mod stop;

@@ -35,9 +35,10 @@ impl Operator {
             .args(["--kubeconfig", world.kubeconfig.to_str().unwrap()])
             .args(["--operator-namespace", "orion-system", "--watch-namespaces", &world.namespace])
             .args(["--orion-url", url, "--orion-token-file", world.token_file.to_str().unwrap()])
-            .args(["--metrics-bind-address", "0", "--health-probe-bind-address", "0", "--log-level", "trace"]);
+            .args(["--health-probe-bind-address", "0", "--log-level", "trace"]);
         // The last one of a repeated flag would be refused, so defaults of the tests give way to the test's own.
         for (flag, value) in [
+            ("--metrics-bind-address", "0"),
             ("--min-interval", "1s"),
             ("--create-settle", "4s"),
             ("--orion-timeout", "1s"),

@@ -9,6 +9,7 @@ mod create;
 mod found;
 mod gone;
 mod memory;
+mod orphans;
 mod process;
 mod properties;
 mod remove;

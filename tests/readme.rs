@@ -74,3 +74,30 @@ fn what_it_links_to_is_there() {
         assert!(path.exists(), "{link}");
     }
 }
+
+/// A test of that name, or the beginning of it, in one of the programs.
+fn is_a_test(name: &str) -> bool {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["tests", "tests/e2e", "tests/simulation", "model/tests"].map(|folder| root.join(folder));
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    files.map(|file| file.unwrap().path()).filter(|path| path.is_file()).any(|path| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        path.file_stem().unwrap() == name || text.contains(&format!("fn {name}")) || text.contains(&format!("_{name}"))
+    })
+}
+
+#[test]
+fn the_tests_that_prove_the_guarantees_exist() {
+    let page = include_str!("../docs/guarantees.md");
+    let commands: Vec<&str> =
+        page.split('`').skip(1).step_by(2).filter(|code| code.starts_with("cargo test ")).collect();
+    assert!(commands.len() >= 10, "{commands:?}");
+    for command in commands {
+        let words = command.trim_end_matches(" -- --nocapture");
+        let name = words.rsplit(' ').next().unwrap();
+        assert!(is_a_test(name), "{command}: there is no test {name}");
+    }
+    for reason in ["CreateUnresolved", "MassDrift", "EndpointChanged", "DeleteUnsupported", "UpdateUnsupported"] {
+        assert!(page.contains(&format!("| `{reason}`")), "{reason} has no row");
+    }
+}

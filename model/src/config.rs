@@ -83,6 +83,8 @@ pub struct Config {
     pub descending: bool,
     /// Orion has GET of one webhook.
     pub get: bool,
+    /// Orion keeps header values and shows none: a marker cannot be read.
+    pub masked: bool,
     /// Properties that do not hold here, and are found broken.
     pub broken: &'static [&'static str],
     /// A mistake that is made.
@@ -103,6 +105,7 @@ impl Config {
             foreign: false,
             descending: false,
             get: true,
+            masked: false,
             broken: &[],
             mutant: None,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 
 use crate::api::{
-    Attempt, CREATE_ATTEMPT, FINALIZER, Failure, FailureClass, RESOLVE, RemoteWebhook, Sent, Support, Webhook,
+    Attempt, CREATE_ATTEMPT, FINALIZER, Failure, FailureClass, Owner, RESOLVE, RemoteWebhook, Sent, Support, Webhook,
 };
 use crate::mutant::Mutant;
 use crate::plan::{Boot, Call, CallKind, Guard, SecretValues, Settlement, Snapshot, Step, attempt_text};
@@ -205,7 +205,8 @@ impl Actor<'_> {
         if self.config.has(Mutant::TrustsLookAlikes) {
             remote.marker = Some(self.number);
         }
-        state::shown(&remote, &self.shared.owners)
+        let owners: &[Owner] = if self.config.masked { &[] } else { &self.shared.owners };
+        state::shown(&remote, owners)
     }
 
     fn list(&mut self, begun_after: Boot, fault: Option<&Fault>) {

@@ -37,6 +37,8 @@ pub enum Mutant {
     OneListIsEnough,
     /// A finalizer with neither attempt nor id is taken for a Webhook that was never created.
     BareIsFree,
+    /// What an edited spec declares is taken for what was sent before the edit.
+    EditHidesWhatWasSent,
 }
 
 impl Mutant {
@@ -59,5 +61,6 @@ impl Mutant {
         Self::CopiesStay,
         Self::OneListIsEnough,
         Self::BareIsFree,
+        Self::EditHidesWhatWasSent,
     ];
 }

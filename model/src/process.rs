@@ -28,7 +28,8 @@ impl Shared {
             endpoint: state::endpoint(),
             capabilities: config.capabilities(),
             ownership: !config.has(Mutant::NoMarker),
-            adoption: false,
+            // Where no marker is shown, an edited spec takes an administrator's leave to be told what is its own.
+            adoption: config.masked,
             timeout: Duration::ZERO,
             trouble: None,
             markers_survive: false,
@@ -183,6 +184,11 @@ impl<'a> Actor<'a> {
             doubt.lists = vec![FLOOR + 2 * TICK];
         }
         memory.held |= self.config.has(Mutant::BareIsFree);
+        if self.config.has(Mutant::EditHidesWhatWasSent)
+            && let Some(doubt) = &mut memory.doubt
+        {
+            doubt.sent = inputs.deleting.then(|| inputs.generation - 1).or(Some(inputs.generation));
+        }
         if self.config.has(Mutant::OneLookIsEnough)
             && let Some(first) = memory.missing.first().copied()
         {

@@ -13,6 +13,7 @@ fn runs() -> Vec<Config> {
         run("answers of the apiserver", Faults { write_lost: 1, edit: 1, ..NONE }),
         run("vanish, drift", Faults { vanish: 1, drift: 1, unread: 1, ..NONE }),
         run("omit", Faults { omit: 1, late: 1, ..NONE }),
+        Config { masked: true, ..run("no marker shown", Faults { late: 1, edit: 1, ..NONE }) },
         run("strip", Faults { strip: 1, ..NONE }),
         Config { get: false, ..run("omit, no get", Faults { omit: 2, ..NONE }) },
         Config { processes: 2, ..run("vanish, two processes", Faults { vanish: 1, stall: 3, ..NONE }) },

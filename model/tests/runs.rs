@@ -45,6 +45,7 @@ fn runs() -> Vec<Config> {
             descending: true,
             ..run("E5 look-alike, one process", Faults { stall: 1, unread: 1, ..BASE })
         },
+        Config { masked: true, ..run("E5 no marker shown", Faults { stall: 1, edit: 1, ..BASE }) },
         Config { webhooks: 2, ..run("E6 two Webhooks", BASE) },
         Config { webhooks: 2, processes: 2, ..run("E6 and two processes", Faults { late: 1, delete: 1, ..NONE }) },
     ]

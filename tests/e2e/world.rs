@@ -71,14 +71,19 @@ pub fn run_with<F: Future<Output = ()>>(config: Config, test: impl FnOnce(World)
 }
 
 /// Waits until `check` gives something.
-pub async fn until<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
+    until_each(Duration::from_millis(50), what, check).await
+}
+
+/// The same for a moment that is soon over: `check` is asked as often as `pause` says.
+pub async fn until_each<T>(pause: Duration, what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = check().await {
             return value;
         }
         assert!(Instant::now() < deadline, "not within {} s: {what}", PATIENCE.as_secs());
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -11,6 +11,7 @@ mod fleet;
 mod isolation;
 mod lifecycle;
 mod operator;
+mod pauses;
 mod post_only;
 mod protocol;
 mod restores;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use devkit::sim::{Action, Answered, Config, Fault, OpenApi, Operation};
+use devkit::sim::{Action, Config, Fault, OpenApi, Operation};
 use kube::ResourceExt;
 use orion_operator::api::{CREATE_ATTEMPT, FINALIZER, RESOLVE, Webhook};
 
@@ -22,19 +22,8 @@ async fn killed_in_posts(world: &World, operator: &mut Operator, names: &[&str])
 }
 
 async fn kill_in_posts(world: &World, operator: &mut Operator, names: &[&str]) {
-    until_each(Duration::from_millis(5), "the POSTs are in flight", async || {
-        names.iter().all(|name| posts(world, name).contains(&Answered::Pending)).then_some(())
-    })
-    .await;
+    world.in_flight(names).await;
     operator.kill();
-}
-
-/// How each POST of this presence was answered.
-fn posts(world: &World, presence: &str) -> Vec<Answered> {
-    let of_presence = |body: &serde_json::Value| body["presence_name"] == presence;
-    let requests = world.sim.requests().into_iter();
-    let posts = requests.filter(|it| it.operation == Operation::Create && it.body.as_ref().is_some_and(of_presence));
-    posts.map(|post| post.status).collect()
 }
 
 fn token(webhook: &Webhook) -> String {
@@ -101,7 +90,7 @@ fn a_kill_in_a_post_is_left_to_a_person_and_every_way_out_works() {
             obey(&world, &webhook, "abandon", "").await;
             is_gone(&world, "abandoned").await;
 
-            let times = names.map(|name| posts(&world, name).len());
+            let times = names.map(|name| world.posts(name).len());
             assert_eq!((times, world.calls(Operation::Delete)), ([1, 2, 1], 0));
             for name in ["adopted", "retried"] {
                 until("the decision is taken off", async || {
@@ -123,7 +112,7 @@ fn a_persons_retry_is_one_post_even_when_it_is_killed_too() {
         for times in 1..=3 {
             let mut operator = world.operator(&["--orion-timeout", "2s"]).await;
             let webhook = unresolved(&world, "hook").await;
-            assert_eq!(posts(&world, "hook").len(), times, "a retry counts for one POST");
+            assert_eq!(world.posts("hook").len(), times, "a retry counts for one POST");
             let token = token(&webhook);
             assert!(!tokens.contains(&token), "each POST has an attempt of its own");
             obey(&world, &webhook, &format!("retry={token}"), "").await;
@@ -138,7 +127,7 @@ fn a_persons_retry_is_one_post_even_when_it_is_killed_too() {
         let last = world.at_orion("hook").pop().unwrap().id;
         obey(&world, &webhook, "adopt=<id>", &last).await;
         assert_eq!(id(&world.synced("hook").await), last);
-        assert_eq!(posts(&world, "hook").len(), 4);
+        assert_eq!(world.posts("hook").len(), 4);
     });
 }
 
@@ -158,7 +147,7 @@ fn kills_and_lost_answers_never_lead_to_a_second_post_by_themselves() {
             }
             let mut operator = world.operator(&[]).await;
             world.create(name, spec(name)).await;
-            let posts_of = async || (!posts(&world, name).is_empty()).then_some(());
+            let posts_of = async || (!world.posts(name).is_empty()).then_some(());
             until_each(Duration::from_millis(5), "its POST", posts_of).await;
             operator.kill();
         }
@@ -166,7 +155,7 @@ fn kills_and_lost_answers_never_lead_to_a_second_post_by_themselves() {
         let _operator = world.operator(&[]).await;
         for name in &names {
             let webhook = unresolved(&world, name).await;
-            assert_eq!((posts(&world, name).len(), world.at_orion(name).len()), (1, 1), "{}", message(&webhook));
+            assert_eq!((world.posts(name).len(), world.at_orion(name).len()), (1, 1), "{}", message(&webhook));
         }
         // They stay as they are: one that is certain goes its way meanwhile, and its Ready comes after theirs.
         world.create("other", spec("other")).await;
@@ -175,7 +164,7 @@ fn kills_and_lost_answers_never_lead_to_a_second_post_by_themselves() {
             let webhook = unresolved(&world, name).await;
             obey(&world, &webhook, "adopt=<id>", &world.at_orion(name)[0].id).await;
             assert_eq!(id(&world.synced(name).await), world.at_orion(name)[0].id);
-            assert_eq!(posts(&world, name).len(), 1);
+            assert_eq!(world.posts(name).len(), 1);
         }
     });
 }

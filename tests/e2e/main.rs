@@ -15,6 +15,7 @@ mod pauses;
 mod post_only;
 mod protocol;
 mod restores;
+mod rivals;
 mod secrets;
 mod stop;
 mod uncertain;

@@ -8,6 +8,7 @@ mod adopt;
 mod bursts;
 mod faults;
 mod fleet;
+mod gate;
 mod isolation;
 mod lifecycle;
 mod operator;

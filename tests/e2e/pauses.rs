@@ -7,6 +7,7 @@ use devkit::sim::{Action, BodyKind, ErrorAnswer, Fault, Operation};
 use kube::ResourceExt;
 use orion_operator::api::CREATE_ATTEMPT;
 
+use super::gate::Gate;
 use super::operator::Operator;
 use super::world::{World, id, run, spec, until, until_each};
 
@@ -29,7 +30,7 @@ async fn awake(world: &World, operator: &Operator, name: &str) {
 async fn one_is_left(world: &World, name: &str, presence: &str) -> String {
     let recorded = id(&world.synced(name).await);
     let at_orion: Vec<_> = world.at_orion(presence).into_iter().map(|webhook| webhook.id).collect();
-    assert_eq!(at_orion, [recorded.clone()]);
+    assert_eq!(at_orion, std::slice::from_ref(&recorded));
     recorded
 }
 
@@ -71,19 +72,24 @@ fn an_attempt_that_another_took_over_is_not_sent_any_more() {
     });
 }
 
-/// Lets the operator run by a millisecond at a time, and leaves it stopped where it has recorded an attempt and not sent
-/// it yet. Gives the name of that Webhook.
-async fn stopped_before_a_post(world: &World, operator: &Operator) -> String {
-    for n in 0.. {
-        let name = format!("hook-{n}");
+/// Lets the operator run by a millisecond at a time, and leaves it stopped where it has recorded an attempt and nothing
+/// of the POST has come; `is_sending`: it has decided to send it, and is about to. Gives the name of that Webhook.
+async fn stopped_before_a_post(world: &World, operator: &Operator, is_sending: bool) -> String {
+    let mut number = 0;
+    loop {
+        number += 1;
+        let name = format!("hook-{number}");
         operator.signal("STOP");
         world.create(&name, spec(&name)).await;
+        let (decided, of_this) = ("\"step\":\"Post\"", format!("{}/{name}\"", world.namespace));
         let is_hit = until_each(Duration::ZERO, "an attempt", async || {
             operator.signal("CONT");
             tokio::time::sleep(Duration::from_millis(1)).await;
             operator.signal("STOP");
             let is_begun = world.get(&name).await.annotations().contains_key(CREATE_ATTEMPT);
-            is_begun.then(|| world.posts(&name).is_empty())
+            let has_decided = operator.log().lines().any(|line| line.contains(decided) && line.contains(&of_this));
+            let is_posted = !world.posts(&name).is_empty();
+            (is_begun && (has_decided || !is_sending)).then_some(has_decided == is_sending && !is_posted)
         })
         .await;
         if is_hit {
@@ -91,32 +97,75 @@ async fn stopped_before_a_post(world: &World, operator: &Operator) -> String {
         }
         operator.signal("CONT");
     }
-    unreachable!()
 }
 
 #[test]
 fn a_process_that_is_stopped_right_before_its_post_does_not_send_it_late() {
-    run(async |world| {
-        let operator = world.operator(&[]).await;
-        let name = stopped_before_a_post(&world, &operator).await;
-        tokio::time::sleep(LONG).await;
-        awake(&world, &operator, &name).await;
-        one_is_left(&world, &name, &name).await;
-        assert_eq!(world.posts(&name).len(), 1);
-    });
+    for is_sending in [false, true] {
+        run(async |world| {
+            let operator = world.operator(&[]).await;
+            let name = stopped_before_a_post(&world, &operator, is_sending).await;
+            tokio::time::sleep(LONG).await;
+            awake(&world, &operator, &name).await;
+            one_is_left(&world, &name, &name).await;
+            let (posts, webhook) = (world.posts(&name), world.get(&name).await);
+            assert_eq!(posts.len(), 1);
+            assert!(webhook.annotations()[CREATE_ATTEMPT].starts_with(&posts[0].headers["idempotency-key"]));
+        });
+    }
 }
 
 #[test]
 fn a_process_that_is_stopped_right_before_its_post_does_not_send_it_after_another() {
-    run(async |world| {
-        let operator = world.operator(&[]).await;
-        let name = stopped_before_a_post(&world, &operator).await;
-        let _other = world.operator(&[]).await;
-        let recorded = one_is_left(&world, &name, &name).await;
-        awake(&world, &operator, &name).await;
-        assert_eq!(one_is_left(&world, &name, &name).await, recorded);
-        assert_eq!(world.posts(&name).len(), 1);
-    });
+    for is_sending in [false, true] {
+        run(async |world| {
+            let operator = world.operator(&[]).await;
+            let name = stopped_before_a_post(&world, &operator, is_sending).await;
+            let _other = world.operator(&[]).await;
+            let recorded = one_is_left(&world, &name, &name).await;
+            awake(&world, &operator, &name).await;
+            assert_eq!(one_is_left(&world, &name, &name).await, recorded);
+            assert_eq!(world.posts(&name).len(), 1);
+        });
+    }
+}
+
+/// Leaves the operator stopped where its POST of `hook` waits for a connection, and has that established then.
+async fn stopped_in_the_connection(world: &World, gate: &mut Gate) -> Operator {
+    let operator = world.operator_at(&gate.url(), &[]).await;
+    world.create("first", spec("first")).await;
+    world.synced("first").await;
+    gate.shut().await;
+    world.create("hook", spec("connecting")).await;
+    until_each(Duration::from_millis(5), "the POST waits", async || gate.is_knocked_at().then_some(())).await;
+    operator.signal("STOP");
+    gate.open();
+    until("the connection is established", async || (!gate.is_knocked_at()).then_some(())).await;
+    assert!(world.posts("connecting").is_empty());
+    operator
+}
+
+#[test]
+fn a_post_whose_connection_was_long_in_coming_is_not_sent_after_another() {
+    for is_taken_over in [false, true] {
+        run(async |world| {
+            let mut gate = Gate::new(&world.sim.url());
+            let operator = stopped_in_the_connection(&world, &mut gate).await;
+            let _other = if is_taken_over {
+                let other = world.operator_at(&gate.url(), &[]).await;
+                one_is_left(&world, "hook", "connecting").await;
+                Some(other)
+            } else {
+                tokio::time::sleep(LONG).await;
+                None
+            };
+            awake(&world, &operator, "hook").await;
+            one_is_left(&world, "hook", "connecting").await;
+            let (posts, webhook) = (world.posts("connecting"), world.get("hook").await);
+            assert_eq!(posts.len(), 1);
+            assert!(webhook.annotations()[CREATE_ATTEMPT].starts_with(&posts[0].headers["idempotency-key"]));
+        });
+    }
 }
 
 #[test]

@@ -75,14 +75,21 @@ fn a_webhook_restored_under_a_new_uid_keeps_its_webhook() {
 
 #[test]
 fn a_webhook_restored_while_the_operator_works_keeps_one_webhook() {
-    for with_status in [true, false] {
+    for (with_status, is_seen) in [(true, true), (true, false), (false, true), (false, false)] {
         run(async |world| {
-            let _operator = world.operator(&["--interval", "2s"]).await;
+            let operator = world.operator(&["--interval", "2s"]).await;
             world.create("hook", spec("restored-alive")).await;
             let backup = world.synced("hook").await;
+            if !is_seen {
+                operator.signal("STOP");
+            }
             deleted_by_force(&world, "hook").await;
             restored(&world, &backup, with_status).await;
-            one_is_left(&world, "hook", "restored-alive").await;
+            operator.signal("CONT");
+            let left = one_is_left(&world, "hook", "restored-alive").await;
+            if !is_seen {
+                assert_eq!((left, world.calls(Operation::Create)), (id(&backup), 1));
+            }
             world.deleted("hook").await;
             assert!(world.sim.webhooks().is_empty());
         });
@@ -91,18 +98,24 @@ fn a_webhook_restored_while_the_operator_works_keeps_one_webhook() {
 
 #[test]
 fn a_name_that_is_used_again_at_once_leaves_one_webhook() {
-    run(async |world| {
-        let _operator = world.operator(&["--interval", "2s"]).await;
-        world.create("hook", spec("reused")).await;
-        for _ in 0..5 {
-            world.synced("hook").await;
-            deleted_by_force(&world, "hook").await;
+    for is_seen in [true, false] {
+        run(async |world| {
+            let operator = world.operator(&["--interval", "2s"]).await;
             world.create("hook", spec("reused")).await;
-        }
-        one_is_left(&world, "hook", "reused").await;
-        world.deleted("hook").await;
-        assert!(world.sim.webhooks().is_empty());
-    });
+            for _ in 0..3 {
+                world.synced("hook").await;
+                if !is_seen {
+                    operator.signal("STOP");
+                }
+                deleted_by_force(&world, "hook").await;
+                world.create("hook", spec("reused")).await;
+                operator.signal("CONT");
+            }
+            one_is_left(&world, "hook", "reused").await;
+            world.deleted("hook").await;
+            assert!(world.sim.webhooks().is_empty());
+        });
+    }
 }
 
 /// A Webhook whose webhook was lost at Orion and made again; gives what its status was before that.

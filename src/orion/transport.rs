@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::classify::{Asked, Unusable, unsendable};
+use super::punctual::Punctual;
 use crate::api::{Endpoint, Failure};
 
 /// The largest body that is read, in bytes.
@@ -99,6 +100,7 @@ impl Answer {
 pub(super) struct Transport {
     client: Client,
     host: String,
+    timeout: Duration,
 }
 
 impl Transport {
@@ -134,7 +136,7 @@ impl Transport {
         }
         let problem = if certificates.is_some() { ConfigError::Ca } else { ConfigError::Client };
         let client = builder.build().map_err(|_| problem)?;
-        Ok(Self { client, host: endpoint.host() })
+        Ok(Self { client, host: endpoint.host(), timeout })
     }
 
     /// Sends `call` once, with `token` if there is one, and reads the answer.
@@ -169,7 +171,8 @@ impl Transport {
             request = request.header(IDEMPOTENCY_KEY, key);
         }
         if let Some(Body(bytes)) = call.body {
-            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(bytes);
+            let body = reqwest::Body::wrap(Punctual::new(bytes, self.timeout));
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
         }
         let asked = Asked { host: &self.host, method: &call.method };
         let response = request.send().await.map_err(|error| asked.no_answer(&error))?;

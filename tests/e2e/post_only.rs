@@ -168,3 +168,27 @@ fn kills_and_lost_answers_never_lead_to_a_second_post_by_themselves() {
         }
     });
 }
+
+#[test]
+fn two_operators_at_once_post_each_once() {
+    run_with(post_only(OpenApi::Root), async |world| {
+        world.sim.add_fault(Fault::on(Operation::Create, Action::LatencyAfterEffectMs(300)));
+        let names: Vec<String> = (0..12).map(|n| format!("hook-{n}")).collect();
+        for name in names.iter().step_by(3) {
+            world.sim.add_fault(Fault::on(Operation::Create, Action::LostAnswer).presence(name));
+        }
+        let _operators = (world.operator(&[]).await, world.operator(&[]).await);
+        for name in &names {
+            world.create(name, spec(name)).await;
+        }
+        for (n, name) in names.iter().enumerate() {
+            let made = || world.at_orion(name)[0].id.clone();
+            if n % 3 == 0 {
+                let webhook = unresolved(&world, name).await;
+                obey(&world, &webhook, "adopt=<id>", &made()).await;
+            }
+            assert_eq!(id(&world.synced(name).await), made());
+            assert_eq!((world.posts(name).len(), world.at_orion(name).len()), (1, 1));
+        }
+    });
+}

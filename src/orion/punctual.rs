@@ -19,9 +19,9 @@ pub(super) struct Punctual {
 }
 
 impl Punctual {
-    /// `bytes`, to be taken within `time` from now.
-    pub(super) fn new(bytes: Bytes, time: Duration) -> Self {
-        Self { bytes: Some(bytes), until: boot_time() + time }
+    /// `bytes`, to be taken until then.
+    pub(super) fn new(bytes: Bytes, until: Duration) -> Self {
+        Self { bytes: Some(bytes), until }
     }
 }
 
@@ -64,12 +64,12 @@ mod tests {
 
     use super::*;
 
-    /// What a server reads of a request whose body may be taken for so long.
-    async fn received(time: Duration) -> String {
+    /// What a server reads of a request whose body may be taken until then.
+    async fn received(until: Duration) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let client = reqwest::Client::builder().no_proxy().http1_only().tls_certs_only([]).build().unwrap();
-        let body = reqwest::Body::wrap(Punctual::new(Bytes::from_static(b"0123456789"), time));
+        let body = reqwest::Body::wrap(Punctual::new(Bytes::from_static(b"0123456789"), until));
         let request = tokio::spawn(client.post(url).body(body).timeout(Duration::from_secs(10)).send());
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut text = String::new();
@@ -87,8 +87,8 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_sent_late_not_even_the_head() {
-        let text = received(Duration::from_secs(60)).await;
+        let text = received(boot_time() + Duration::from_secs(60)).await;
         assert!(text.starts_with("POST / HTTP/1.1\r\n") && text.contains("content-length: 10\r\n"), "{text}");
-        assert_eq!(received(Duration::ZERO).await, "");
+        assert_eq!(received(boot_time()).await, "");
     }
 }

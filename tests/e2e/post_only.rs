@@ -1,13 +1,11 @@
 //! An Orion that can only create: an unknown result is left to a person, and each way out that a message names works.
 
-use std::time::Duration;
-
-use devkit::sim::{Action, Config, Fault, OpenApi, Operation};
+use devkit::sim::{Action, Answered, Config, Fault, OpenApi, Operation};
 use kube::ResourceExt;
 use orion_operator::api::{CREATE_ATTEMPT, FINALIZER, RESOLVE, Webhook};
 
 use super::operator::Operator;
-use super::world::{World, id, message, run_with, spec, until, until_each};
+use super::world::{World, id, message, run_with, spec, until};
 
 fn post_only(openapi: OpenApi) -> Config {
     Config { list: false, get: false, put: false, patch: false, delete: false, openapi, ..Config::default() }
@@ -134,37 +132,44 @@ fn a_persons_retry_is_one_post_even_when_it_is_killed_too() {
 #[test]
 fn kills_and_lost_answers_never_lead_to_a_second_post_by_themselves() {
     run_with(post_only(OpenApi::Off), async |world| {
-        world.sim.add_fault(Fault::on(Operation::Create, Action::LatencyMs(100)));
-        let names: Vec<String> = (0..20).map(|n| format!("hook-{n}")).collect();
-        for (n, name) in names.iter().enumerate() {
+        world.sim.add_fault(Fault::on(Operation::Create, Action::LatencyMs(300)));
+        let mut unknown = Vec::new();
+        for n in 0..20 {
+            let name = format!("hook-{n}");
             let fault = match n % 4 {
                 0 => Some(Action::LostAnswer),
                 1 => Some(Action::status_after_effect(502)),
                 _ => None,
             };
+            let is_lost = fault.is_some();
             if let Some(action) = fault {
-                world.sim.add_fault(Fault::on(Operation::Create, action).presence(name));
+                world.sim.add_fault(Fault::on(Operation::Create, action).presence(&name));
             }
             let mut operator = world.operator(&[]).await;
-            world.create(name, spec(name)).await;
-            let posts_of = async || (!world.posts(name).is_empty()).then_some(());
-            until_each(Duration::from_millis(5), "its POST", posts_of).await;
-            operator.kill();
+            killed_in_posts(&world, &mut operator, &[&name]).await;
+            // On a machine that is busy the answer may have been faster than the kill.
+            if is_lost || world.posts(&name)[0].status == Answered::Pending {
+                unknown.push(name);
+            }
         }
+        assert!(unknown.len() > 10, "only {unknown:?} were killed in their POST");
         world.sim.clear_faults();
         let _operator = world.operator(&[]).await;
-        for name in &names {
+        for name in &unknown {
             let webhook = unresolved(&world, name).await;
             assert_eq!((world.posts(name).len(), world.at_orion(name).len()), (1, 1), "{}", message(&webhook));
         }
         // They stay as they are: one that is certain goes its way meanwhile, and its Ready comes after theirs.
         world.create("other", spec("other")).await;
         world.synced("other").await;
-        for name in &names {
+        for name in &unknown {
             let webhook = unresolved(&world, name).await;
             obey(&world, &webhook, "adopt=<id>", &world.at_orion(name)[0].id).await;
-            assert_eq!(id(&world.synced(name).await), world.at_orion(name)[0].id);
-            assert_eq!(world.posts(name).len(), 1);
+        }
+        for n in 0..20 {
+            let name = format!("hook-{n}");
+            assert_eq!(id(&world.synced(&name).await), world.at_orion(&name)[0].id);
+            assert_eq!((world.posts(&name).len(), world.at_orion(&name).len()), (1, 1));
         }
     });
 }

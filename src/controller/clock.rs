@@ -1,11 +1,10 @@
 //! Time and chance as decisions are given them. The simulation gives its own.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::orion::boot_time;
 use crate::plan::Boot;
 
 /// Source of time, and of chance.
@@ -31,8 +30,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn boot(&self) -> Boot {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
+        boot_time()
     }
 
     fn wall(&self) -> Timestamp {

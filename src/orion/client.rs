@@ -15,6 +15,7 @@ use super::classify::{Unusable, unsendable};
 use super::credentials::{Credentials, same};
 use super::limit::{Limiter, RateLimit};
 use super::paging::{LIMIT, Memory, Next, Pager};
+use super::punctual::boot_time;
 use super::transport::{Answer, Body, Call, ConfigError, Transport};
 use super::wire;
 use super::{Listing, Orion};
@@ -237,6 +238,8 @@ impl Orion for HttpOrion {
     }
 
     async fn create(&self, desired: &Desired, token: &str) -> Result<String, Failure> {
+        // First of all: the caller has just looked at the clock, and a process may be stopped at any place.
+        let since = boot_time();
         let idempotency_key =
             HeaderValue::from_str(token).map_err(|_| unsendable("the attempt token cannot be a header"))?;
         let call = Call {
@@ -251,7 +254,7 @@ impl Orion for HttpOrion {
             Some(bearer) => bearer,
             None => self.credentials.bearer().await?,
         };
-        let outcome = self.transport.send(call, bearer.as_ref()).await;
+        let outcome = self.transport.send_since(since, call, bearer.as_ref()).await;
         if matches!(&outcome, Err(failure) if failure.class == FailureClass::Unauthorized) {
             *lock(&self.create_token) = CreateToken { loaded: None, refused: Some(bearer) };
         }

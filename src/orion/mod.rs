@@ -10,6 +10,7 @@ mod client;
 mod credentials;
 mod limit;
 mod paging;
+mod punctual;
 mod rejection;
 mod transport;
 mod wire;
@@ -20,6 +21,8 @@ pub use self::client::{ConnectionConfig, HttpOrion};
 pub use self::credentials::{Credentials, NoCredentials, TokenFile};
 pub use self::limit::RateLimit;
 pub use self::transport::ConfigError;
+
+pub(crate) use self::punctual::boot_time;
 
 use crate::api::{Capabilities, Desired, Endpoint, Failure, RemoteWebhook};
 

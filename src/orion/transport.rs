@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::classify::{Asked, Unusable, unsendable};
+use super::punctual::{Punctual, boot_time};
 use crate::api::{Endpoint, Failure};
 
 /// The largest body that is read, in bytes.
@@ -99,6 +100,7 @@ impl Answer {
 pub(super) struct Transport {
     client: Client,
     host: String,
+    timeout: Duration,
 }
 
 impl Transport {
@@ -134,7 +136,7 @@ impl Transport {
         }
         let problem = if certificates.is_some() { ConfigError::Ca } else { ConfigError::Client };
         let client = builder.build().map_err(|_| problem)?;
-        Ok(Self { client, host: endpoint.host() })
+        Ok(Self { client, host: endpoint.host(), timeout })
     }
 
     /// Sends `call` once, with `token` if there is one, and reads the answer.
@@ -142,9 +144,20 @@ impl Transport {
     /// # Errors
     /// Anything but a 2xx with a complete body of at most 1 MiB.
     pub(super) async fn send(&self, call: Call, token: Option<&SecretString>) -> Result<Answer, Failure> {
+        self.send_since(boot_time(), call, token).await
+    }
+
+    /// The same for a call that began at `since` on the boot-time clock: if it has a body, nothing of it is sent once its
+    /// time-out has passed since then.
+    pub(super) async fn send_since(
+        &self,
+        since: Duration,
+        call: Call,
+        token: Option<&SecretString>,
+    ) -> Result<Answer, Failure> {
         let begun = Instant::now();
         let operation = call.operation;
-        let result = self.exchange(call, token).await;
+        let result = self.exchange(call, token, since + self.timeout).await;
         let status = match &result {
             Ok(answer) => Some(answer.status.as_u16()),
             Err(failure) => failure.status,
@@ -160,7 +173,7 @@ impl Transport {
         result
     }
 
-    async fn exchange(&self, call: Call, token: Option<&SecretString>) -> Result<Answer, Failure> {
+    async fn exchange(&self, call: Call, token: Option<&SecretString>, until: Duration) -> Result<Answer, Failure> {
         let mut request = self.client.request(call.method.clone(), call.url);
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, authorization(token)?);
@@ -169,7 +182,8 @@ impl Transport {
             request = request.header(IDEMPOTENCY_KEY, key);
         }
         if let Some(Body(bytes)) = call.body {
-            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(bytes);
+            let body = reqwest::Body::wrap(Punctual::new(bytes, until));
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
         }
         let asked = Asked { host: &self.host, method: &call.method };
         let response = request.send().await.map_err(|error| asked.no_answer(&error))?;

@@ -5,13 +5,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod adopt;
+mod bursts;
 mod faults;
 mod fleet;
+mod gate;
 mod isolation;
 mod lifecycle;
 mod operator;
 mod orphans;
+mod pauses;
+mod post_only;
 mod protocol;
+mod restores;
+mod rivals;
 mod secrets;
 mod stop;
 mod uncertain;

@@ -25,7 +25,8 @@ impl Operator {
         operator
     }
 
-    fn spawn(world: &World, url: &str, more: &[&str]) -> Self {
+    /// Starts one and waits for nothing.
+    pub fn spawn(world: &World, url: &str, more: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         let file = std::fs::File::create(&log).unwrap();

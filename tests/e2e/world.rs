@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use devkit::control_plane::{AuditEvent, ControlPlane, Options};
-use devkit::sim::{Config, Operation, Sim, StoredWebhook};
+use devkit::sim::{Answered, Config, Operation, RequestRecord, Sim, StoredWebhook};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -71,14 +71,19 @@ pub fn run_with<F: Future<Output = ()>>(config: Config, test: impl FnOnce(World)
 }
 
 /// Waits until `check` gives something.
-pub async fn until<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
+    until_each(Duration::from_millis(50), what, check).await
+}
+
+/// The same for a moment that is soon over: `check` is asked as often as `pause` says.
+pub async fn until_each<T>(pause: Duration, what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = check().await {
             return value;
         }
         assert!(Instant::now() < deadline, "not within {} s: {what}", PATIENCE.as_secs());
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -188,6 +193,20 @@ impl World {
     /// The webhooks at Orion with this presence name.
     pub fn at_orion(&self, presence: &str) -> Vec<StoredWebhook> {
         self.sim.webhooks().into_iter().filter(|webhook| webhook.presence_name == presence).collect()
+    }
+
+    /// Waits until a POST with each of these presence names is in flight.
+    pub async fn in_flight(&self, presences: &[&str]) {
+        let is_pending = |presence: &&str| self.posts(presence).iter().any(|post| post.status == Answered::Pending);
+        let all = async || presences.iter().all(is_pending).then_some(());
+        until_each(Duration::from_millis(5), "the POSTs are in flight", all).await;
+    }
+
+    /// The POSTs with this presence name, oldest first.
+    pub fn posts(&self, presence: &str) -> Vec<RequestRecord> {
+        let of_presence = |body: &Value| body["presence_name"] == presence;
+        let fits = |it: &RequestRecord| it.operation == Operation::Create && it.body.as_ref().is_some_and(of_presence);
+        self.sim.requests().into_iter().filter(fits).collect()
     }
 
     pub fn calls(&self, operation: Operation) -> u64 {

@@ -147,6 +147,7 @@ impl Story<'_> {
         let before =
             (count(Operation::Create), count(Operation::List), count(Operation::Put), count(Operation::Delete));
         let (calls, at_orion) = (world.sim.counts(), world.sim.webhooks());
+        let old: Vec<String> = self.living.keys().cloned().collect();
         // Half of the changes come while nobody is there, half while somebody works.
         let mut operator = None;
         if self.chance.bool() {
@@ -157,11 +158,12 @@ impl Story<'_> {
             Moment::Delete => self.delete(&ready).await,
             Moment::Later | Moment::Attempt | Moment::Post | Moment::Effect | Moment::List => self.create().await,
         }
-        let names: Vec<String> = self.living.keys().cloned().collect();
+        // Not what the moment itself is waited for.
+        let others: Vec<String> = old.into_iter().filter(|name| self.living.contains_key(name)).collect();
         match self.chance.u8(..6) {
             0 => self.create().await,
-            1 => self.update(&names).await,
-            2 | 3 if moment != Moment::Effect => self.delete(&names).await,
+            1 => self.update(&others).await,
+            2 | 3 if moment != Moment::Put && moment != Moment::Effect => self.delete(&others).await,
             _ => {}
         }
         let mut operator = operator.unwrap_or_else(|| Operator::spawn(world, &world.sim.url(), &[]));

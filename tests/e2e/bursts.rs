@@ -43,6 +43,7 @@ struct Story<'a> {
     world: &'a World,
     chance: Rng,
     made: usize,
+    edited: usize,
     /// Name to presence name and user id.
     living: BTreeMap<String, (String, String)>,
     deleted: BTreeSet<String>,
@@ -94,7 +95,8 @@ impl Story<'_> {
     async fn update(&mut self, names: &[String]) {
         let Some(name) = self.chance.choice(names) else { return };
         let (presence, user) = self.living.get_mut(name).unwrap();
-        *user = format!("user-{}", self.made);
+        self.edited += 1;
+        *user = format!("user-{}", self.edited);
         if self.chance.u8(..3) == 0 {
             self.world.sim.add_fault(Fault::on(Operation::Put, Action::LostAnswer).presence(presence.as_str()).once());
         }
@@ -276,6 +278,7 @@ fn a_hundred_kills_at_any_moment_lose_nothing_and_double_nothing() {
             world: &world,
             chance: Rng::with_seed(seed),
             made: 0,
+            edited: 0,
             living: BTreeMap::new(),
             deleted: BTreeSet::new(),
             told: Vec::new(),

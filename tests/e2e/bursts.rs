@@ -43,6 +43,7 @@ struct Story<'a> {
     world: &'a World,
     chance: Rng,
     made: usize,
+    edited: usize,
     /// Name to presence name and user id.
     living: BTreeMap<String, (String, String)>,
     deleted: BTreeSet<String>,
@@ -94,7 +95,8 @@ impl Story<'_> {
     async fn update(&mut self, names: &[String]) {
         let Some(name) = self.chance.choice(names) else { return };
         let (presence, user) = self.living.get_mut(name).unwrap();
-        *user = format!("user-{}", self.made);
+        self.edited += 1;
+        *user = format!("user-{}", self.edited);
         if self.chance.u8(..3) == 0 {
             self.world.sim.add_fault(Fault::on(Operation::Put, Action::LostAnswer).presence(presence.as_str()).once());
         }
@@ -147,6 +149,7 @@ impl Story<'_> {
         let before =
             (count(Operation::Create), count(Operation::List), count(Operation::Put), count(Operation::Delete));
         let (calls, at_orion) = (world.sim.counts(), world.sim.webhooks());
+        let old: Vec<String> = self.living.keys().cloned().collect();
         // Half of the changes come while nobody is there, half while somebody works.
         let mut operator = None;
         if self.chance.bool() {
@@ -157,11 +160,12 @@ impl Story<'_> {
             Moment::Delete => self.delete(&ready).await,
             Moment::Later | Moment::Attempt | Moment::Post | Moment::Effect | Moment::List => self.create().await,
         }
-        let names: Vec<String> = self.living.keys().cloned().collect();
+        // Not what the moment itself is waited for.
+        let others: Vec<String> = old.into_iter().filter(|name| self.living.contains_key(name)).collect();
         match self.chance.u8(..6) {
             0 => self.create().await,
-            1 => self.update(&names).await,
-            2 | 3 if moment != Moment::Effect => self.delete(&names).await,
+            1 => self.update(&others).await,
+            2 | 3 if moment != Moment::Put && moment != Moment::Effect => self.delete(&others).await,
             _ => {}
         }
         let mut operator = operator.unwrap_or_else(|| Operator::spawn(world, &world.sim.url(), &[]));
@@ -274,6 +278,7 @@ fn a_hundred_kills_at_any_moment_lose_nothing_and_double_nothing() {
             world: &world,
             chance: Rng::with_seed(seed),
             made: 0,
+            edited: 0,
             living: BTreeMap::new(),
             deleted: BTreeSet::new(),
             told: Vec::new(),

@@ -125,8 +125,11 @@ fn a_second_look_that_tells_nothing_is_tried_again_after_a_back_off() {
     script.pass(700);
     script.reconcile();
     script.world.flaws = 20;
-    script.live(30);
-    assert!(script.world.flaws > 10, "not busy");
+    script.live(59);
+    assert_eq!(script.world.flaws, 20, "not before its time");
+    script.live(31);
+    assert!((11..20).contains(&script.world.flaws), "not busy");
+    assert!(script.process.memory.failures > 0, "and less and less");
     script.world.flaws = 0;
     script.live(600);
     assert_eq!((script.world.reason(), script.world.posts.len()), ("Synced".into(), 1));

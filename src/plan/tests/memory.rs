@@ -32,6 +32,7 @@ fn what_is_in_doubt() {
         (Case::new().held(), Some("")),
         (Case::new().held().attempt("t"), Some("t")),
         (Case::new().carrying("t", START), None),
+        (Case::new().carrying("t", START).attempt("u"), Some("u")),
         (Case::new().held().attempt("t").with(|case| case.memory.created = Some(created("t"))), None),
         (Case::new().held().attempt("t").with(|case| case.memory.created = Some(created("s"))), Some("t")),
         (Case::stored("wh_1"), None),

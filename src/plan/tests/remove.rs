@@ -96,6 +96,7 @@ fn what_a_failed_delete_leads_to() {
         (unproven(answer(404)), "Get wh_1"),
         (unproven(answer(404)).got("wh_1", Err(answer(404))), "Release"),
         (unproven(answer(404)).got("wh_1", Err(html())), "List"),
+        (unproven(answer(404)).got("wh_1", Err(answer(404))).capabilities(|can| can.get = Support::Unknown), "List"),
         (unproven(answer(404)).got("wh_1", Ok(ours("wh_1"))), "DeleteUnsupported"),
         (unproven(answer(404)).got("wh_1", Err(answer(503))), "OrionUnavailable"),
         (no_get(unproven(answer(404))), "List"),
@@ -103,6 +104,7 @@ fn what_a_failed_delete_leads_to() {
         (no_get(unproven(answer(404))).listed(Ok(list(START, &[]))), "Release"),
         (no_get(unproven(answer(404))).listed(Ok(flawed(START, &[]))), "Deleting"),
         (no_get(unproven(answer(404))).listed(Err(answer(403))), "Forbidden"),
+        (no_get(unproven(answer(404))).listed(Err(answer(404))), "DeleteUnsupported"),
         (no_get(unproven(answer(404))).capabilities(|can| can.list = Support::Absent), "DeleteUnsupported"),
         (delete_failed(answer(405)), "DeleteUnsupported"),
         (delete_failed(answer(401)), "Unauthorized"),
@@ -258,4 +260,35 @@ fn orphan_takes_the_marker_off_and_leaves_it() {
     script.world.secret = None;
     assert_eq!(script.steps(), "ReadSecrets Release");
     assert_eq!(script.world.marked(), ["wh_1"]);
+}
+
+#[test]
+fn what_nobody_knows_of_is_not_left_behind() {
+    let settled = || Case::open("t").status(|status| status.settled_attempt = Some("t".into())).deleting();
+    let listed = |case: Case| case.facts(|facts| facts.last_list = Some(list(START, &[ours("wh_5")])));
+    let created = Created { token: "t".into(), id: "wh_2".into(), versions: Vec::new(), digest: 0 };
+    let unsent = || listed(Case::new().carrying("t", START).deleting());
+    let orphan = |case: Case| case.spec(|spec| spec.deletion_policy = Some(DeletionPolicy::Orphan));
+    for (case, expected) in [
+        (settled(), "Release"),
+        // Our marker is at Orion all the same, or another process settled what this one has an id of.
+        (listed(settled()), "CreateUncertain"),
+        (settled().with(|case| case.memory.created = Some(created)), "Delete wh_2"),
+        (unsent(), "Delete wh_5"),
+        (orphan(unsent()), "Release"),
+        (unsent().capabilities(|can| can.delete = Support::Absent), "Release"),
+    ] {
+        assert_eq!(case.short(), expected, "{:?}", case.memory);
+    }
+}
+
+#[test]
+fn a_list_from_before_a_delete_does_not_show_it_again() {
+    let both = || deleting().facts(|facts| facts.last_list = Some(list(START, &[ours("wh_1"), ours("wh_2")])));
+    let deleted = |case: Case, id: &str| case.called(CallKind::Delete { id: id.into() }, Ok(id));
+    assert_eq!(deleted(both(), "wh_1").short(), "Deleting");
+    let next = || both().with(|case| case.memory.deleted("wh_1"));
+    assert_eq!(next().short(), "Delete wh_2");
+    assert_eq!(deleted(next(), "wh_2").short(), "Release");
+    assert_eq!(next().with(|case| case.memory.deleted("wh_2")).short(), "Release");
 }

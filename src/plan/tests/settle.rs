@@ -100,6 +100,15 @@ fn a_standing_verdict_is_kept_until_its_time_or_a_change() {
         assert_eq!(case.short(), expected);
     }
     assert_eq!(waiting().settles().wake, Some(wake), "no later than it was");
+    // What somebody took out of the status, or wrote for an older generation, is said again.
+    let said = &settlement.status.conditions;
+    for case in [
+        waiting().status(|status| status.conditions.clear()),
+        waiting().status(|status| (status.observed_generation, status.conditions[0].message) = (Some(0), "Old".into())),
+    ] {
+        let again = case.settles().status;
+        assert_eq!((again.observed_generation, &again.conditions), (Some(1), said));
+    }
 }
 
 #[test]
@@ -150,6 +159,15 @@ fn every_failure_is_explained() {
         assert_eq!(settlement.failed, !stalled || settlement.readiness.reason == Reason::Progressing, "{text}");
         assert!(!settlement.readiness.message.contains(URL_SECRET));
     }
+    for (failure, advice) in [
+        (answer(503), "Orion is up"),
+        (answer(425), "Orion is up"),
+        (unsent(C::Timeout), "timeout"),
+        (answer(408), "timeout"),
+        (answer(422), "Correct the spec"),
+    ] {
+        assert!(explain(&failure).contains(advice), "{failure:?}");
+    }
 }
 
 #[test]
@@ -166,4 +184,29 @@ fn an_annotation_is_echoed_with_care() {
     let long = format!("bad\nvalue {}", "x".repeat(1000));
     let message = Case::stored("wh_1").synced().annotate(RESOLVE, &long).settles().readiness.message;
     assert!(message.contains("badvalue") && !message.contains('\n') && message.len() < 500, "{message}");
+}
+
+#[test]
+fn a_step_is_logged_by_its_name() {
+    let (id, token) = (|| "wh_1".to_owned(), || "t".to_owned());
+    for step in [
+        Step::Refresh,
+        Step::ReadSecrets,
+        Step::Get { id: id() },
+        Step::List { begun_after: START },
+        Step::LookAtOthers,
+        Step::Prepare,
+        Step::BeginAttempt { token: token(), resolved: false },
+        Step::Hold,
+        Step::ClearResolve,
+        Step::Post { token: token() },
+        Step::Update { id: id() },
+        Step::Unmark { id: id() },
+        Step::Delete { id: id() },
+        Step::Release { why: "nothing was created" },
+        Case::stored("wh_1").synced().step(),
+    ] {
+        let debug = format!("{step:?}");
+        assert_eq!(debug.split([' ', '(']).next(), Some(step.name()));
+    }
 }

@@ -89,6 +89,8 @@ fn what_a_look_at_orion_leads_to() {
         (due().annotate(REQUESTED_AT, "now"), "Get wh_1"),
         (due().capabilities(|can| can.list = Support::Absent), "Get wh_1"),
         (due().capabilities(|can| *can = BLIND), "Synced"),
+        // It was sent by this process: nothing has to be sent to say so again.
+        (not_ready(due().synced()).annotate(REQUESTED_AT, "now").capabilities(|can| *can = BLIND), "Synced"),
         (not_ready(due()).capabilities(|can| *can = BLIND), "Update wh_1"),
         (due().listed(Ok(list(START, &[ours("wh_1")]))), "Synced"),
         (due().listed(Ok(list(START, &[differing()]))), "Update wh_1"),
@@ -138,6 +140,13 @@ fn where_orion_cannot_be_read_a_secret_is_still_pushed() {
     let applied = |version: &str| vec![AppliedSecret { name: SECRET.into(), resource_version: version.into() }];
     assert_eq!(case().status(|status| status.applied_secrets = applied("1")).short(), "Update wh_1");
     assert_eq!(case().status(|status| status.applied_secrets = applied("2")).short(), "Synced");
+    // The same where a look shows no difference: a value may be masked.
+    let seen = |version: &str| {
+        let case = case().capabilities(|can| *can = ALL).status(|status| status.applied_secrets = applied(version));
+        let there = remote("wh_1", &case.webhook.spec, "2", Some(&owner()));
+        case.got("wh_1", Ok(there)).short()
+    };
+    assert_eq!((seen("1").as_str(), seen("2").as_str()), ("Update wh_1", "Synced"));
 }
 
 #[test]
@@ -244,6 +253,15 @@ fn another_endpoint_needs_our_marker_there() {
     let moved = || {
         Case::stored("wh_1").status(|status| status.endpoint = Some("https://old.example.com/v1alpha".into())).read()
     };
+    // An attempt to replace it is in doubt, and two lists were read.
+    let doubtful = |webhooks: &[RemoteWebhook]| {
+        let case = moved().got("wh_1", Err(answer(404))).attempt("t").doubt("t", START).after(70);
+        let case = case.listed(Ok(list(START + secs(67), webhooks)));
+        case.with(|case| {
+            case.fresh = true;
+            case.memory.doubt.as_mut().unwrap().lists = vec![START + secs(61)];
+        })
+    };
     for (case, expected) in [
         (moved(), "Get wh_1"),
         (moved().got("wh_1", Ok(ours("wh_1"))), "Synced"),
@@ -261,6 +279,10 @@ fn another_endpoint_needs_our_marker_there() {
             moved().got("wh_1", Err(answer(404))).attempt("t").doubt("t", START).annotate(RESOLVE, "recreate=wh_1"),
             "CreateUncertain",
         ),
+        (doubtful(&[ours("wh_5")]), "Synced"),
+        (doubtful(&[unmarked("wh_5")]), "CreateUnresolved"),
+        (doubtful(&[]), "EndpointChanged"),
+        (doubtful(&[]).prepared().annotate(RESOLVE, "recreate=wh_1"), "BeginAttempt resolved"),
         (Case::stored("wh_1").status(|status| status.endpoint = None).synced(), "Synced"),
     ] {
         assert_eq!(case.short(), expected, "{:?}", case.round.remote);
@@ -312,6 +334,7 @@ fn suspended_is_ready_only_if_the_rest_is_what_was_last_synced() {
         (suspend(Case::stored("wh_1").got("wh_1", Ok(ours("wh_1"))).read()), "Synced"),
         (suspend(Case::stored("wh_1").got("wh_1", Ok(differing())).read()), "Suspended"),
         (suspend(Case::stored("wh_1").got("wh_1", Err(answer(503)))), "Suspended"),
+        (suspend(Case::stored("wh_1").facts(|facts| facts.trouble = Some(trouble()))), "Suspended"),
         (suspend(Case::stored("wh_1").capabilities(|can| can.get = Support::Absent)), "Suspended"),
         (suspend(Case::stored("wh_1")).status(|status| status.observed_generation = Some(2)), "Synced"),
         (suspend(Case::stored("wh_1").status(|status| status.conditions.clear())), "Suspended"),
@@ -324,6 +347,9 @@ fn suspended_is_ready_only_if_the_rest_is_what_was_last_synced() {
             assert_eq!((condition(&settlement.status, "Reconciling"), settlement.wake), (None, None));
         }
     }
+    // What was under way when it was suspended is told.
+    let called = suspend(Case::stored("wh_1")).read().called(CallKind::Update { id: "wh_1".into() }, Err(answer(503)));
+    assert_eq!(called.short(), "OrionUnavailable");
     let mut script = Script::synced();
     script.world.edit(|object| object.spec.suspend = Some(true));
     script.world.orion.insert("wh_1".into(), differing());
@@ -332,4 +358,17 @@ fn suspended_is_ready_only_if_the_rest_is_what_was_last_synced() {
     script.world.edit(|object| object.spec.suspend = None);
     script.live(700);
     assert_eq!(script.world.orion["wh_1"].url.as_ref(), Some(&webhook().spec.url));
+}
+
+#[test]
+fn it_looks_again_after_the_interval_and_a_jitter() {
+    let checks = |known: Option<u64>| {
+        let case = Case::stored("wh_1").synced();
+        let settlement =
+            case.with(|case| case.memory.next_check = known.map(|seconds| START + secs(seconds))).settles();
+        assert_eq!(settlement.wake, settlement.next_check);
+        settlement.wake.map(|wake| (wake - START).as_secs())
+    };
+    // The known time stays, but one that was set when the interval was longer is brought forward.
+    assert_eq!((checks(None), checks(Some(100)), checks(Some(5000))), (Some(630), Some(100), Some(630)));
 }

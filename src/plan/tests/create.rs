@@ -192,6 +192,11 @@ fn an_id_is_recorded_only_under_its_own_attempt() {
     let missing = case("t").with(|case| case.connection = Connection::Missing { message: "gone".into() });
     assert_eq!(missing.short(), "ConnectionNotFound");
     assert!(missing.settles().wake.is_some());
+    let mut memory = case("t").memory;
+    memory.settled(&missing.settles());
+    assert!(memory.created.is_some());
+    memory.settled(&settlement);
+    assert!(memory.created.is_none());
     // Orion may give the stored id again.
     let again = case("t").status(|status| status.webhook_id = Some("wh_1".into())).settles();
     assert_eq!(again.status.settled_attempt.as_deref(), Some("t"));

@@ -111,6 +111,7 @@ fn misses_and_copies_end_with_their_id() {
     observed(&mut memory, &Case::stored("wh_1"));
     memory.got(true, &Err(answer(404)), Support::Proven, START);
     memory.got(false, &Err(answer(404)), Support::Proven, START);
+    memory.got(false, &Ok(ours("wh_2")), Support::Proven, START);
     memory.copies.insert("wh_2".into(), START);
     observed(&mut memory, &Case::stored("wh_1"));
     assert_eq!((memory.missing.len(), memory.copies.len()), (1, 1));

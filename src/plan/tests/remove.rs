@@ -59,6 +59,8 @@ fn what_stands_before_a_delete_and_it_is_never_stalled() {
         (policy(DeletionPolicy::Unknown), "InvalidSpec"),
         (policy(DeletionPolicy::Orphan), "ReadSecrets"),
         (policy(DeletionPolicy::Orphan).read(), "Unmark wh_1"),
+        (policy(DeletionPolicy::Orphan).capabilities(|can| can.put = Support::Absent), "ReadSecrets"),
+        (policy(DeletionPolicy::Orphan).capabilities(|can| can.patch = Support::Absent), "ReadSecrets"),
         (policy(DeletionPolicy::Orphan).facts(|facts| facts.ownership = false), "Release"),
         (
             policy(DeletionPolicy::Orphan)
@@ -72,16 +74,23 @@ fn what_stands_before_a_delete_and_it_is_never_stalled() {
             assert_eq!(condition(&settlement.status, "Ready"), Some("False"), "{expected}");
         }
     }
+    // What is blocked says how to let go, once; what is under way does not.
+    let missing = connection(Connection::Missing { message: message() }).settles().readiness.message;
+    let abandon =
+        format!("kubectl annotate webhook -n {NAMESPACE} {NAME} orion-operator.dev/resolve=abandon --overwrite");
+    assert_eq!(missing, format!("Because. To let this object go and leave Orion as it is: {abandon}"));
+    let unsupported = deleting().capabilities(|can| can.delete = Support::Absent).settles().readiness.message;
+    assert_eq!(unsupported.matches(&abandon).count(), 1);
+    let next = deleting().called(CallKind::Update { id: "wh_1".into() }, Ok("wh_1")).settles();
+    assert_eq!(next.readiness.message, "Deleting the webhook at Orion");
     for (case, value) in [
         (deleting().capabilities(|can| can.delete = Support::Absent), "abandon"),
         (deleting().status(|status| status.endpoint = Some("https://old.example.com".into())), "abandon"),
     ] {
         let message = case.settles().readiness.message;
-        assert!(
-            message.contains(&format!(
-                "kubectl annotate webhook -n {NAMESPACE} {NAME} orion-operator.dev/resolve={value}"
-            ))
-        );
+        assert!(message.contains(&format!(
+            "let this object go: kubectl annotate webhook -n {NAMESPACE} {NAME} orion-operator.dev/resolve={value}"
+        )));
     }
 }
 

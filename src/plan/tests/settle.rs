@@ -140,6 +140,22 @@ fn a_slow_step_is_told_once() {
     assert_eq!((condition(&deleting, "Ready"), condition(&deleting, "Stalled")), (Some("False"), None));
     assert_eq!(ready_condition(&deleting.conditions).unwrap().reason, "Deleting");
     assert_eq!(said(&newer(Case::stored("wh_1").deleting()).status(|status| *status = deleting.clone())), None);
+    // What was said of it while it lived, or of an older generation, says nothing of its deletion.
+    let was = |reason: Reason, generation: i64| {
+        let conditions = conditions(&[], &Readiness::new(reason, "m"), generation, Timestamp::UNIX_EPOCH);
+        let case = Case::stored("wh_1").deleting().status(|status| {
+            (status.observed_generation, status.conditions) = (Some(generation), conditions);
+        });
+        said(&case).is_some()
+    };
+    assert!(was(Reason::Synced, 1) && was(Reason::Suspended, 1) && was(Reason::OrionUnavailable, 0));
+    assert!(!was(Reason::OrionUnavailable, 1));
+}
+
+#[test]
+fn a_connection_in_trouble_is_waited_for_without_attempts() {
+    let settlement = Case::new().facts(|facts| facts.trouble = Some(trouble())).settles();
+    assert_eq!((settlement.wake, settlement.failed), (Some(START + secs(300)), false));
 }
 
 /// Every class of failure gives one stable message with the next step, and no more than was in the failure.
@@ -173,6 +189,7 @@ fn every_failure_is_explained() {
 #[test]
 fn a_dry_run_names_the_host_and_nothing_else() {
     let case = Case::new().with(|case| case.settings.dry_run = true);
+    assert_eq!(case.settles().wake, Some(START + secs(600)));
     let message = case.settles().readiness.message;
     assert!(message.contains("hooks.example.com") && !message.contains(URL_SECRET), "{message}");
     let message = case.spec(|spec| spec.url = "not a url".into()).settles().readiness.message;

@@ -6,10 +6,6 @@ use crate::api::REQUESTED_AT;
 const NO_UPDATE: Capabilities = Capabilities { put: Support::Absent, patch: Support::Absent, ..ALL };
 const BLIND: Capabilities = Capabilities { list: Support::Absent, get: Support::Absent, ..ALL };
 
-fn differing() -> RemoteWebhook {
-    RemoteWebhook { url: Some("https://elsewhere.example.com/".into()), ..ours("wh_1") }
-}
-
 #[test]
 fn an_update_costs_one_call_and_one_write() {
     let mut script = Script::synced();
@@ -75,6 +71,11 @@ fn a_rotated_secret_is_pushed_when_it_is_newer_than_the_applied_one() {
     assert_eq!(script.steps(), "ReadSecrets SecretNotFound");
     script.world.secret = Some("other".into());
     assert!(script.steps().ends_with("Update wh_1 Synced"), "not a number: compared as text");
+    for (cached, applied, expected) in [("2", "2", "Synced"), ("9", "10", "Synced"), ("10", "9", "ReadSecrets")] {
+        let applied = AppliedSecret { name: SECRET.into(), resource_version: applied.into() };
+        let case = Case::stored("wh_1").secret(cached).status(|status| status.applied_secrets = vec![applied]);
+        assert_eq!(case.synced().short(), expected);
+    }
 }
 
 #[test]
@@ -105,6 +106,7 @@ fn what_a_look_at_orion_leads_to() {
         (due().got("wh_1", Ok(differing())), "Update wh_1"),
         (due().got("wh_2", Ok(differing())), "List"),
         (due().got("wh_1", Err(answer(405))), "Synced"),
+        (not_ready(due()).got("wh_1", Err(answer(405))), "Update wh_1"),
         (due().got("wh_1", Err(answer(401))), "Synced"),
         (not_ready(due()).got("wh_1", Err(answer(401))), "Unauthorized"),
         (due().got("wh_1", Err(Failure { json: false, ..answer(404) })), "Synced"),
@@ -122,6 +124,17 @@ fn what_a_look_at_orion_leads_to() {
     ] {
         assert_eq!(case.short(), expected, "{:?}", case.round);
     }
+    for case in [due(), not_ready(due())] {
+        let failed = case.listed(Err(answer(503))).settles();
+        assert_eq!((failed.wake, failed.failed), (Some(START + backoff(0, 0.5)), true));
+        assert_eq!(failed.next_check, failed.wake);
+    }
+    let troubled = due().facts(|facts| facts.trouble = Some(trouble())).settles();
+    assert_eq!(
+        (troubled.wake, troubled.next_check),
+        (Some(START + secs(300)), Some(START)),
+        "due as soon as it is over"
+    );
     // Ready=True is not carried over to a spec that Orion does not have.
     let newer = Case::stored("wh_1")
         .read()
@@ -244,76 +257,12 @@ fn only_a_proven_copy_is_deleted() {
     ] {
         assert_eq!(case.short(), expected);
     }
+    assert!(matches!(case(None).step(), Step::List { begun_after } if begun_after == confirmed));
     let early = case(Some(both())).at(confirmed - secs(5));
     assert_eq!(early.settles().wake, Some(confirmed), "it looks again when a copy may be one");
-}
-
-#[test]
-fn another_endpoint_needs_our_marker_there() {
-    let moved = || {
-        Case::stored("wh_1").status(|status| status.endpoint = Some("https://old.example.com/v1alpha".into())).read()
-    };
-    // An attempt to replace it is in doubt, and two lists were read.
-    let doubtful = |webhooks: &[RemoteWebhook]| {
-        let case = moved().got("wh_1", Err(answer(404))).attempt("t").doubt("t", START).after(70);
-        let case = case.listed(Ok(list(START + secs(67), webhooks)));
-        case.with(|case| {
-            case.fresh = true;
-            case.memory.doubt.as_mut().unwrap().lists = vec![START + secs(61)];
-        })
-    };
-    for (case, expected) in [
-        (moved(), "Get wh_1"),
-        (moved().got("wh_1", Ok(ours("wh_1"))), "Synced"),
-        (moved().got("wh_1", Ok(differing())), "Progressing"),
-        (moved().got("wh_1", Ok(unmarked("wh_1"))), "EndpointChanged"),
-        (moved().got("wh_1", Ok(foreign("wh_1"))), "EndpointChanged"),
-        (moved().got("wh_1", Err(answer(404))), "EndpointChanged"),
-        (moved().got("wh_1", Err(answer(503))), "OrionUnavailable"),
-        (moved().capabilities(|can| can.get = Support::Absent), "EndpointChanged"),
-        (moved().facts(|facts| facts.trouble = Some(trouble())), "OrionUnavailable"),
-        (moved().got("wh_1", Err(answer(404))).prepared().annotate(RESOLVE, "recreate=wh_1"), "BeginAttempt resolved"),
-        (moved().got("wh_1", Err(answer(404))).prepared().annotate(RESOLVE, "recreate=wh_2"), "EndpointChanged"),
-        // One that was begun already and is in doubt comes first.
-        (
-            moved().got("wh_1", Err(answer(404))).attempt("t").doubt("t", START).annotate(RESOLVE, "recreate=wh_1"),
-            "CreateUncertain",
-        ),
-        (doubtful(&[ours("wh_5")]), "Synced"),
-        (doubtful(&[unmarked("wh_5")]), "CreateUnresolved"),
-        (doubtful(&[]), "EndpointChanged"),
-        (doubtful(&[]).prepared().annotate(RESOLVE, "recreate=wh_1"), "BeginAttempt resolved"),
-        (Case::stored("wh_1").status(|status| status.endpoint = None).synced(), "Synced"),
-    ] {
-        assert_eq!(case.short(), expected, "{:?}", case.round.remote);
-    }
-    let settlement = moved().got("wh_1", Ok(ours("wh_1"))).settles();
-    assert_eq!(settlement.status.endpoint.as_deref(), Some(ENDPOINT));
-    let message = moved().got("wh_1", Err(answer(404))).settles().readiness.message;
-    assert!(
-        message.contains(&format!(
-            "kubectl annotate webhook -n {NAMESPACE} {NAME} orion-operator.dev/resolve=recreate=wh_1"
-        ))
-    );
-}
-
-#[test]
-fn a_person_recreates_on_another_endpoint_once() {
-    let mut script = Script::synced();
-    script.world.orion.clear();
-    script
-        .world
-        .edit(|object| object.status.as_mut().unwrap().endpoint = Some("https://old.example.com/v1alpha".into()));
-    script.live(3000);
-    assert_eq!((script.world.reason(), script.world.posts.len()), ("EndpointChanged".into(), 0));
-    script.world.annotate(RESOLVE, "recreate=wh_1");
-    script.world.faults.push_back(Fault::lost(20));
-    script.reconcile();
-    assert_eq!((script.world.reason(), script.world.posts.len()), ("CreateUncertain".into(), 1));
-    script.world.annotate(RESOLVE, "recreate=wh_1");
-    script.live(600);
-    assert_eq!((script.world.reason(), script.world.posts.len()), ("Synced".into(), 1));
-    assert_eq!(script.world.status().webhook_id.as_deref(), Some("wh_2"));
+    // One that cannot be deleted keeps nobody awake.
+    let kept = case(Some(both())).at(confirmed).synced().capabilities(|can| can.delete = Support::Absent).settles();
+    assert_eq!(kept.wake, Some(confirmed + secs(600)));
 }
 
 #[test]
@@ -371,4 +320,22 @@ fn it_looks_again_after_the_interval_and_a_jitter() {
     };
     // The known time stays, but one that was set when the interval was longer is brought forward.
     assert_eq!((checks(None), checks(Some(100)), checks(Some(5000))), (Some(630), Some(100), Some(630)));
+}
+
+#[test]
+fn a_shared_list_is_young_enough_for_its_reader() {
+    let no_get = || Case::stored("wh_1").capabilities(|can| can.get = Support::Absent);
+    let ago = |seconds: u64| START - secs(seconds);
+    let changed = |seconds: u64| no_get().with(|case| case.memory.changed(ago(seconds)));
+    for (case, expected) in [
+        (no_get(), ago(60)),
+        (no_get().spec(|spec| spec.interval = Some("5m".into())), ago(30)),
+        // None from before our own change shows it, and a second look is none that was the first.
+        (changed(10), ago(10)),
+        (changed(100), ago(60)),
+        (no_get().with(|case| case.memory.missing = vec![ago(70)]), ago(10)),
+    ] {
+        let step = case.step();
+        assert!(matches!(step, Step::List { begun_after } if begun_after == expected), "{step:?}");
+    }
 }

@@ -232,13 +232,8 @@ pub(super) fn unsure(view: &View<'_>, wake: Boot) -> Settlement {
     )
 }
 
-/// The conditions stay as they are until `wake`.
+/// Ready stays True, in the words of before, until `wake`.
 pub(super) fn stay(view: &View<'_>, wake: Boot) -> Settlement {
-    let status = view.status();
-    let ready = ready_condition(&status.conditions);
-    let reason = ready.and_then(|ready| ready.reason.parse().ok()).unwrap_or(Reason::Progressing);
-    let message = ready.map_or_else(|| "Looking at Orion again".to_owned(), |ready| ready.message.clone());
-    let mut readiness = readiness(view, reason, "");
-    readiness.message = message;
-    settlement(view, readiness, Some(wake))
+    let message = ready_condition(&view.status().conditions).map(|ready| ready.message.clone()).unwrap_or_default();
+    settlement(view, Readiness::new(Reason::Synced, message), Some(wake))
 }

@@ -168,6 +168,13 @@ fn a_verdict_is_about_what_it_was_decided_from() {
     assert!(stands(Case::stored("wh_1")));
     assert!(!stands(Case::stored("wh_1").with(|case| case.webhook.metadata.generation = Some(2))));
     assert!(!stands(Case::stored("wh_1").deleting()));
+    // What is written with it is no news either.
+    let spec = digest(&webhook().spec, &[]);
+    let created = Created { token: "t".into(), id: "wh_1".into(), versions: Vec::new(), digest: spec };
+    let case = Case::new().held().attempt("t").with(|case| case.memory.created = Some(created));
+    let settlement = case.settles();
+    let after = case.with(|case| case.memory.settled(&settlement)).status(|status| *status = settlement.status.clone());
+    assert!(after.view(|view| view.standing_verdict().is_some()));
 }
 
 #[test]

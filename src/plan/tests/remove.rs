@@ -286,6 +286,7 @@ fn what_nobody_knows_of_is_not_left_behind() {
         (unsent(), "Delete wh_5"),
         (orphan(unsent()), "Release"),
         (unsent().capabilities(|can| can.delete = Support::Absent), "Release"),
+        (unsent().facts(|facts| facts.ownership = false), "Release"),
     ] {
         assert_eq!(case.short(), expected, "{:?}", case.memory);
     }

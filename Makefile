@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint generate
+.PHONY: help demo test soak coverage mutants lint generate
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -21,6 +21,12 @@ test: ## Every test that can run here, those on a real kube-apiserver too; last 
 
 soak: ## Worlds by chance, as many as SEEDS says: make soak SEEDS=1000000
 	@SEEDS=$(or $(SEEDS),100000) $(CARGO) test --profile simulation -p orion-operator --test simulation every_seed_ends_well -- --nocapture
+
+coverage: ## Lines and branches of src/plan that its table tests do not run: there must be none
+	@hack/coverage
+
+mutants: ## Small changes of src/plan that its table tests let pass: there must be none (an hour)
+	@hack/mutants
 
 lint: ## Formatting, clippy, generated files, paths of one machine
 	@hack/lint

@@ -177,9 +177,7 @@ pub(super) fn take_over(
     }
     let versions = match &view.round.secrets {
         None => return Step::ReadSecrets,
-        Some(Ok(values)) if view.desired(connection).is_some_and(|desired| remote.matches(&desired)) => {
-            Some(&values.versions)
-        }
+        Some(Ok(values)) if remote.matches(&view.desired(connection, values)) => Some(&values.versions),
         Some(_) => None,
     };
     let settlement = match versions {

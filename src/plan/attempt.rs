@@ -2,6 +2,7 @@
 
 use super::adopt;
 use super::facts::{Connection, ConnectionFacts, digest};
+use super::memory::Carrying;
 use super::settle::{self, readiness, settlement, synced};
 use super::step::{Settlement, Step};
 use super::view::View;
@@ -23,10 +24,8 @@ fn prepared(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
     if let Some(trouble) = &connection.trouble {
         return Some(settle::wait_for_connection(view, trouble));
     }
-    match &view.round.secrets {
-        None => return Some(Step::ReadSecrets),
-        Some(Err(problem)) => return Some(settle::secret_problem(view, problem)),
-        Some(Ok(_)) => {}
+    if let Err(step) = view.values() {
+        return Some(step);
     }
     match &view.round.prepared {
         None => Some(Step::Prepare),
@@ -35,8 +34,8 @@ fn prepared(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
     }
 }
 
-/// The attempt `token` is ours and has not been sent.
-pub(super) fn post(view: &View<'_>, connection: &ConnectionFacts, token: &str) -> Step {
+/// The attempt is ours and has not been sent.
+pub(super) fn post(view: &View<'_>, connection: &ConnectionFacts, carrying: &Carrying) -> Step {
     if let (Some(adopt), None) = (&view.webhook.spec.adopt, view.stored_id()) {
         // It came into the spec while the attempt waited.
         return adopt::plan(view, connection, adopt, view.open_attempt().as_ref());
@@ -44,10 +43,9 @@ pub(super) fn post(view: &View<'_>, connection: &ConnectionFacts, token: &str) -
     if let Some(step) = prepared(view, connection) {
         return step;
     }
-    let Some(carrying) = &view.memory.carrying else { return Step::Refresh };
     let in_time = |at| carrying.is_in_time(at, view.settle_time(connection), connection.timeout);
     if carrying.is_confirmed(view.now) && in_time(carrying.confirmed) {
-        Step::Post { token: token.to_owned() }
+        Step::Post { token: carrying.token.clone() }
     } else if in_time(view.now) {
         Step::Refresh
     } else {

@@ -119,7 +119,7 @@ impl View<'_> {
     fn identity_plan(&self, connection: &ConnectionFacts) -> Step {
         match self.identity() {
             view::Identity::Stored { id } => sync::stored(self, connection, id),
-            view::Identity::Carried { token } => attempt::post(self, connection, token),
+            view::Identity::Carried { carrying } => attempt::post(self, connection, carrying),
             view::Identity::Open { attempt } => resolve::uncertain(self, connection, Some(&attempt)),
             view::Identity::Bare => resolve::uncertain(self, connection, None),
             view::Identity::Free => create::first(self, connection),

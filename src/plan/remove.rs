@@ -1,7 +1,5 @@
 //! Deletion: the finalizer goes when nothing of ours is left at Orion, and never before (design section 4, "Delete").
 
-use std::time::Duration;
-
 use super::decision::{Decision, decision};
 use super::facts::{Call, CallKind, Connection, ConnectionFacts};
 use super::resolve::{self, Finding};
@@ -104,7 +102,7 @@ fn after_call(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
             Ok(_) => next(view, connection, id),
             Err(failure) if failure.class == FailureClass::MethodNotAllowed => unsupported(view, connection, id),
             Err(failure) if failure.class == FailureClass::NotFound => after_not_found(view, connection, id, failure),
-            Err(failure) => blocked(view, failure),
+            Err(failure) => settle::failure(view, failure).step(),
         },
         // The POST or PUT of a Webhook that was deleted meanwhile: look again with nothing in hand.
         CallKind::Post { .. } | CallKind::Update { .. } => settlement(view, deleting(view), Some(view.now)).step(),
@@ -125,7 +123,7 @@ fn after_not_found(view: &View<'_>, connection: &ConnectionFacts, id: &str, fail
         {
             next(view, connection, id)
         }
-        (Some((_, Err(read))), _) if !read.class.is_absent() => blocked(view, read),
+        (Some((_, Err(read))), _) if !read.class.is_absent() => settle::failure(view, read).step(),
         (_, None) if capabilities.list != Support::Absent => Step::List { begun_after: view.now },
         (_, Some(Ok(list))) if list.get(id).is_some() => unsupported(view, connection, id),
         (_, Some(Ok(list))) if list.is_complete() => next(view, connection, id),
@@ -134,7 +132,7 @@ fn after_not_found(view: &View<'_>, connection: &ConnectionFacts, id: &str, fail
             Reason::Deleting,
             "Orion's list is not complete; reading it again before this object is let go",
         ),
-        (_, Some(Err(read))) if !read.class.is_absent() => blocked(view, read),
+        (_, Some(Err(read))) if !read.class.is_absent() => settle::failure(view, read).step(),
         (_, _) => unsupported(view, connection, id),
     }
 }
@@ -161,7 +159,7 @@ fn remaining(view: &View<'_>, connection: &ConnectionFacts, gone: Option<&str>) 
     let list = connection.last_list.as_ref().filter(|list| list.is_complete())?;
     let is_left = |id: &&String| {
         let is_done = gone == Some(id.as_str()) || view.memory.deleted.contains(*id);
-        !is_done && view.stored_id() != Some(id.as_str()) && (view.held_by)(id).is_none()
+        !is_done && (view.held_by)(id).is_none()
     };
     let left = list.ids_of(&owner).iter().find(is_left)?;
     (view.webhook.spec.deletion_policy() == DeletionPolicy::Delete && connection.capabilities.delete != Support::Absent)
@@ -199,15 +197,6 @@ fn unsupported(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step 
             abandon(view)
         ),
     )
-}
-
-fn blocked(view: &View<'_>, failure: &Failure) -> Step {
-    let mut settlement = settle::failure(view, failure);
-    if settlement.wake.is_none() {
-        // Never Stalled while deleting: tried again by itself, slowly.
-        settlement.wake = Some(view.now + Duration::from_secs(60));
-    }
-    settlement.step()
 }
 
 fn failure_is_final(failure: &Failure) -> bool {

@@ -8,7 +8,8 @@ use super::snapshot::Boot;
 use super::step::{Guard, Settlement, Step, Verdict};
 use super::view::View;
 use crate::api::{
-    AppliedSecret, Failure, REQUESTED_AT, RESOLVE, Readiness, Reason, State, WebhookStatus, conditions, ready_condition,
+    AppliedSecret, Failure, FailureClass, REQUESTED_AT, RESOLVE, Readiness, Reason, State, WebhookStatus, conditions,
+    ready_condition,
 };
 
 /// The least wait after a failure.
@@ -183,49 +184,35 @@ pub fn progressing(view: &View<'_>) -> Option<WebhookStatus> {
     (!said).then(|| settlement(view, readiness, None).status)
 }
 
+const UNAVAILABLE: &str = "Trying again by itself; if it lasts, check the connection's URL and that Orion is up";
+const SLOW: &str = "Trying again by itself; if it lasts, check the network or raise the connection's timeout";
+
 /// What happened and what to do about it. Also the text of a connection's trouble, so that both read the same.
 #[must_use]
 pub fn explain(failure: &Failure) -> String {
-    let advice = match failure.reason() {
-        Reason::OrionUnavailable => {
-            "Trying again by itself; if it lasts, check the connection's URL and that Orion is up"
-        }
-        Reason::Timeout => "Trying again by itself; if it lasts, check the network or raise the connection's timeout",
-        Reason::TLSFailed => "Trying again by itself; check Orion's certificate, or give its CA to the connection",
-        Reason::RateLimited => "Trying again by itself when Orion allows",
-        Reason::RemoteProtocolError => {
+    let advice = match failure.class {
+        FailureClass::Unreachable | FailureClass::ServerError => UNAVAILABLE,
+        FailureClass::Timeout => SLOW,
+        FailureClass::Tls => "Trying again by itself; check Orion's certificate, or give its CA to the connection",
+        FailureClass::RateLimited => "Trying again by itself when Orion allows",
+        FailureClass::Protocol => {
             "Trying again by itself; check that the URL and path prefix lead to Orion and not to something in front of it"
         }
-        Reason::Rejected => "Correct the spec; it is sent again when it changes",
-        Reason::Unauthorized => "Renew the connection's credentials; it is tried again when they change",
-        Reason::Forbidden => {
+        FailureClass::Rejected if failure.reason() == Reason::Timeout => SLOW,
+        FailureClass::Rejected if failure.reason() == Reason::OrionUnavailable => UNAVAILABLE,
+        FailureClass::Rejected => "Correct the spec; it is sent again when it changes",
+        FailureClass::Unauthorized => "Renew the connection's credentials; it is tried again when they change",
+        FailureClass::Forbidden => {
             "Give the credentials the right to manage webhooks, then annotate the Webhook with reconcile.fluxcd.io/requestedAt"
         }
-        Reason::EndpointNotFound => "Check the connection's URL and path prefix",
-        Reason::UnexpectedRedirect => "Redirects are never followed; give the connection the address it leads to",
-        Reason::Conflict => "Find the webhook that is in the way at Orion; remove it, or adopt it with spec.adopt.id",
-        Reason::Synced
-        | Reason::Progressing
-        | Reason::CreateUncertain
-        | Reason::DryRun
-        | Reason::SecretNotFound
-        | Reason::ConnectionNotFound
-        | Reason::ConnectionNotReady
-        | Reason::Deleting
-        | Reason::InvalidSpec
-        | Reason::NotAllowed
-        | Reason::SecretInvalid
-        | Reason::InsecureConnection
-        | Reason::UpdateUnsupported
-        | Reason::DeleteUnsupported
-        | Reason::CreateUnresolved
-        | Reason::AdoptionFailed
-        | Reason::EndpointChanged
-        | Reason::MassDrift
-        | Reason::Suspended => "",
+        FailureClass::NotFound | FailureClass::MethodNotAllowed => "Check the connection's URL and path prefix",
+        FailureClass::Redirect => "Redirects are never followed; give the connection the address it leads to",
+        FailureClass::Conflict => {
+            "Find the webhook that is in the way at Orion; remove it, or adopt it with spec.adopt.id"
+        }
     };
     let message = failure.message.trim_end_matches('.');
-    if advice.is_empty() { message.to_owned() } else { format!("{message}. {advice}") }
+    format!("{message}. {advice}")
 }
 
 /// The host of a webhook's url: all of it that a message may show.
@@ -246,13 +233,8 @@ pub(super) fn unsure(view: &View<'_>, wake: Boot) -> Settlement {
     )
 }
 
-/// The conditions stay as they are until `wake`.
+/// Ready stays True, in the words of before, until `wake`.
 pub(super) fn stay(view: &View<'_>, wake: Boot) -> Settlement {
-    let status = view.status();
-    let ready = ready_condition(&status.conditions);
-    let reason = ready.and_then(|ready| ready.reason.parse().ok()).unwrap_or(Reason::Progressing);
-    let message = ready.map_or_else(|| "Looking at Orion again".to_owned(), |ready| ready.message.clone());
-    let mut readiness = readiness(view, reason, "");
-    readiness.message = message;
-    settlement(view, readiness, Some(wake))
+    let message = ready_condition(&view.status().conditions).map(|ready| ready.message.clone()).unwrap_or_default();
+    settlement(view, Readiness::new(Reason::Synced, message), Some(wake))
 }

@@ -152,18 +152,18 @@ fn blind(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
 }
 
 fn compare(view: &View<'_>, connection: &ConnectionFacts, remote: &RemoteWebhook) -> Step {
-    let versions = match &view.round.secrets {
-        None => return Step::ReadSecrets,
-        Some(Err(problem)) => return settle::secret_problem(view, problem),
-        Some(Ok(values)) => &values.versions,
+    let values = match view.values() {
+        Ok(values) => values,
+        Err(step) => return step,
     };
-    let is_same = view.desired(connection).is_some_and(|desired| remote.matches(&desired));
+    let is_same = remote.matches(&view.desired(connection, values));
     // A masked value cannot be compared: a Secret that is not the applied one is pushed all the same.
-    let is_pushed = view.memory.synced.is_some() || versions_of(view) == *versions;
+    let is_pushed = view.memory.synced.is_some() || versions_of(view) == values.versions;
     if !is_same || !is_pushed || adopt::is_taken_by_force(view, connection, remote) {
         return update(view, connection, &remote.id);
     }
-    delete_copy(view, connection, &remote.id).unwrap_or_else(|| synced(view, connection, &remote.id, versions).step())
+    delete_copy(view, connection, &remote.id)
+        .unwrap_or_else(|| synced(view, connection, &remote.id, &values.versions).step())
 }
 
 fn versions_of(view: &View<'_>) -> Vec<AppliedSecret> {
@@ -191,10 +191,8 @@ pub(super) fn update(view: &View<'_>, connection: &ConnectionFacts, id: &str) ->
     if let Some(trouble) = &connection.trouble {
         return settle::wait_for_connection(view, trouble);
     }
-    match &view.round.secrets {
-        None => return Step::ReadSecrets,
-        Some(Err(problem)) => return settle::secret_problem(view, problem),
-        Some(Ok(_)) => {}
+    if let Err(step) = view.values() {
+        return step;
     }
     if view.settings.dry_run {
         return settle::dry_run(view, "update");
@@ -360,9 +358,7 @@ fn seen(view: &View<'_>, id: &str) -> Seen {
             Seen::Not(Step::Get { id: id.to_owned() })
         }
         (Some((_, Ok(_))), None) => Seen::Not(Step::ReadSecrets),
-        (Some((_, Ok(remote))), Some(Ok(_))) => {
-            Seen::Same(view.desired(connection).is_some_and(|desired| remote.matches(&desired)))
-        }
+        (Some((_, Ok(remote))), Some(Ok(values))) => Seen::Same(remote.matches(&view.desired(connection, values))),
         (_, _) => Seen::Same(false),
     }
 }

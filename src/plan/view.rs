@@ -6,10 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::facts::{Connection, ConnectionFacts, Round, Settings, desired, digest};
-use super::memory::Memory;
+use super::facts::{Connection, ConnectionFacts, Round, SecretValues, Settings, desired, digest};
+use super::memory::{Carrying, Memory};
+use super::settle;
 use super::snapshot::Boot;
-use super::step::{Inputs, Verdict};
+use super::step::{Inputs, Step, Verdict};
 use crate::api::{
     AppliedSecret, Attempt, CREATE_ATTEMPT, ConnectionKind, DeletionPolicy, Desired, FINALIZER, Owner, REQUESTED_AT,
     RESOLVE, State, Support, Webhook, WebhookStatus, parse_duration, ready_condition,
@@ -49,7 +50,7 @@ pub(super) enum Identity<'a> {
     /// An id is stored.
     Stored { id: &'a str },
     /// An attempt that this process began and has not sent yet.
-    Carried { token: &'a str },
+    Carried { carrying: &'a Carrying },
     /// An attempt whose result is not known.
     Open { attempt: Attempt },
     /// A finalizer with neither attempt nor id.
@@ -92,7 +93,7 @@ impl View<'_> {
             && !carrying.sent
             && open.as_ref().is_some_and(|attempt| attempt.token == carrying.token)
         {
-            return Identity::Carried { token: &carrying.token };
+            return Identity::Carried { carrying };
         }
         match (self.stored_id(), open) {
             (Some(id), _) => Identity::Stored { id },
@@ -234,10 +235,18 @@ impl View<'_> {
         self.annotation(REQUESTED_AT).is_some_and(|requested| handled != Some(requested))
     }
 
-    /// What Orion shall have. `None` until the Secrets were read.
-    pub(super) fn desired(&self, connection: &ConnectionFacts) -> Option<Desired> {
-        let Some(Ok(values)) = &self.round.secrets else { return None };
-        Some(desired(&self.webhook.spec, values, self.owner(connection)))
+    /// What Orion shall have, with these header values.
+    pub(super) fn desired(&self, connection: &ConnectionFacts, values: &SecretValues) -> Desired {
+        desired(&self.webhook.spec, values, self.owner(connection))
+    }
+
+    /// The header values of this round, or what comes first.
+    pub(super) fn values(&self) -> Result<&SecretValues, Step> {
+        match &self.round.secrets {
+            None => Err(Step::ReadSecrets),
+            Some(Err(problem)) => Err(settle::secret_problem(self, problem)),
+            Some(Ok(values)) => Ok(values),
+        }
     }
 
     /// What keeps the spec from being carried out, where the CRD's own rules were not there to refuse it.

@@ -59,6 +59,7 @@ fn what_an_adoption_meets() {
         (adopting(None).got("wh_9", Ok(unmarked("wh_9"))).with(|case| case.settings.dry_run = true), "DryRun"),
         (adopting(None).got("other", Ok(unmarked("other"))), "Get wh_9"),
         (no_get(adopting(None)), "List"),
+        (no_get(adopting(None)).got("wh_9", Err(answer(404))), "List"),
         (no_get(adopting(None)).listed(Ok(list(START, &[unmarked("wh_9")]))), "Hold"),
         (no_get(adopting(None)).listed(Ok(list(START, &[]))), "AdoptionFailed"),
         (no_get(adopting(None)).listed(Ok(flawed(START, &[]))), "RemoteProtocolError"),
@@ -106,10 +107,80 @@ fn by_force_our_marker_is_put_on() {
 fn a_person_does_not_get_around_a_connection_that_denies_adoption() {
     let mut other = unmarked("wh_9");
     other.url = Some("https://elsewhere.example.com/".into());
-    for (there, expected) in
-        [(unmarked("wh_9"), "Synced"), (ours("wh_9"), "Synced"), (foreign("wh_9"), "NotAllowed"), (other, "NotAllowed")]
-    {
+    let edited = RemoteWebhook { url: other.url.clone(), ..ours("wh_9") };
+    for (there, expected) in [
+        (unmarked("wh_9"), "Synced"),
+        (ours("wh_9"), "Synced"),
+        (edited, "Progressing"),
+        (foreign("wh_9"), "NotAllowed"),
+        (other, "NotAllowed"),
+    ] {
         let case = Case::open("t").facts(|facts| facts.adoption = false).annotate(RESOLVE, "adopt=wh_9");
         assert_eq!(case.got("wh_9", Ok(there)).read().short(), expected);
+    }
+}
+
+#[test]
+fn on_a_persons_word_an_id_is_taken_that_nothing_can_look_at() {
+    let blind = |get: Support| {
+        let case = Case::open("t").annotate(RESOLVE, "adopt=wh_1");
+        case.capabilities(|can| (can.list, can.get) = (Support::Absent, get))
+    };
+    let unseen = || blind(Support::Unknown).got("wh_1", Err(answer(404)));
+    let update = |case: Case, put, patch| case.capabilities(|can| (can.put, can.patch) = (put, patch));
+    let no_update = || update(unseen(), Support::Unknown, Support::Unknown);
+    let secret = SecretProblem { reason: Reason::SecretNotFound, message: "There is no Secret".into() };
+    for (case, expected) in [
+        // Something can look, or may be able to.
+        (blind(Support::Unknown), "Get wh_1"),
+        (blind(Support::Proven).got("wh_1", Err(answer(404))), "AdoptionFailed"),
+        (blind(Support::Unknown).got("wh_2", Err(answer(404))), "Get wh_1"),
+        (blind(Support::Unknown).got("wh_1", Err(answer(503))), "OrionUnavailable"),
+        (blind(Support::Absent).capabilities(|can| can.list = Support::Unknown), "List"),
+        (unseen().with(|case| drop(case.holders.insert("wh_1".into(), "team-b/other".into()))), "Conflict"),
+        // An update that is proven to work makes sure.
+        (unseen(), "Progressing"),
+        (update(unseen(), Support::Proven, Support::Unknown), "Progressing"),
+        (update(unseen(), Support::Unknown, Support::Proven), "Progressing"),
+        (no_update(), "ReadSecrets"),
+        (no_update().read(), "Synced"),
+        (no_update().with(|case| case.round.secrets = Some(Err(secret))), "Progressing"),
+    ] {
+        assert_eq!(case.short(), expected, "{:?}", case.round);
+        if let ("Progressing" | "Synced", Step::Settle(settlement)) = (expected, case.step()) {
+            assert_eq!(settlement.status.webhook_id.as_deref(), Some("wh_1"));
+            assert_eq!(settlement.status.endpoint.as_deref(), Some(ENDPOINT));
+            assert_eq!(settlement.guard, Guard::Attempt("t".into()));
+            // At once: the annotation comes off, or the update follows.
+            assert_eq!(settlement.wake, Some(START));
+        }
+    }
+}
+
+#[test]
+fn it_waits_for_the_holder_of_an_id() {
+    let case = adopting(None).with(|case| drop(case.holders.insert("wh_9".into(), "team-b/other".into())));
+    let settlement = case.settles();
+    assert_eq!(settlement.wake, Some(START + secs(600)), "who lets go wakes nobody");
+    assert!(settlement.readiness.message.contains("team-b/other already holds wh_9"));
+}
+
+#[test]
+fn only_the_named_id_is_taken_by_force() {
+    // Without `force` a marker of another's that came onto a stored id is left alone.
+    let stored = |id: &str, force| {
+        let case = Case::stored("wh_9").spec(|spec| spec.adopt = Some(AdoptSpec { id: id.into(), force }));
+        case.got("wh_9", Ok(foreign("wh_9"))).read()
+    };
+    for (case, expected) in [
+        (stored("wh_9", Some(true)), "Update wh_9"),
+        (stored("wh_9", Some(true)).facts(|facts| facts.ownership = false), "Synced"),
+        (stored("wh_9", Some(true)).got("wh_9", Ok(ours("wh_9"))), "Synced"),
+        (stored("wh_9", Some(true)).got("wh_9", Ok(unmarked("wh_9"))), "Synced"),
+        (stored("wh_9", Some(false)), "Synced"),
+        (stored("wh_9", None), "Synced"),
+        (stored("wh_1", Some(true)), "Synced"),
+    ] {
+        assert_eq!(case.short(), expected);
     }
 }

@@ -49,6 +49,13 @@ fn a_post_follows_the_apiservers_word_within_two_seconds() {
         let case = Case::new().carrying("t", START).prepared().at(START + Duration::from_millis(millis));
         assert_eq!(case.short(), expected, "{millis} ms");
     }
+    // A young word does not help when the call could end after the settle time: another may hold it for settled by then.
+    for (confirmed, expected) in [(47_000, "Post t"), (47_001, "BeginAttempt")] {
+        let case = Case::new().carrying("t", START).prepared().after(48);
+        let confirmed = START + Duration::from_millis(confirmed);
+        let case = case.with(|case| case.memory.carrying.as_mut().unwrap().confirmed = confirmed);
+        assert_eq!(case.short(), expected);
+    }
     let case = Case::new().carrying("t", START);
     assert_eq!(case.short(), "ReadSecrets", "header values are read in each round");
     assert_eq!(case.with(|case| case.memory.posting()).short(), "CreateUncertain", "sent is sent");
@@ -185,6 +192,11 @@ fn an_id_is_recorded_only_under_its_own_attempt() {
     let missing = case("t").with(|case| case.connection = Connection::Missing { message: "gone".into() });
     assert_eq!(missing.short(), "ConnectionNotFound");
     assert!(missing.settles().wake.is_some());
+    let mut memory = case("t").memory;
+    memory.settled(&missing.settles());
+    assert!(memory.created.is_some());
+    memory.settled(&settlement);
+    assert!(memory.created.is_none());
     // Orion may give the stored id again.
     let again = case("t").status(|status| status.webhook_id = Some("wh_1".into())).settles();
     assert_eq!(again.status.settled_attempt.as_deref(), Some("t"));

@@ -105,6 +105,8 @@ fn what_stands_before_a_new_attempt() {
     }
     let found = looked().listed(Ok(list(at(100), &[ours("wh_5")]))).settles();
     assert_eq!(found.status.webhook_id.as_deref(), Some("wh_5"));
+    let both = looked().listed(Ok(list(at(100), &[ours("wh_0"), ours("wh_1")]))).settles();
+    assert_eq!(both.status.webhook_id.as_deref(), Some("wh_1"), "the stored one, if it is shown after all");
     let held = mass().settles();
     let kubectl = format!("kubectl annotate webhook -n {NAMESPACE} {NAME} orion-operator.dev/resolve=recreate=wh_1");
     assert!(held.readiness.message.contains(&kubectl) && held.wake == Some(at(700)));
@@ -114,7 +116,9 @@ fn what_stands_before_a_new_attempt() {
 fn of_what_is_not_in_sync_no_claim_is_made_meanwhile() {
     let newer = missing(&[100]).with(|case| case.webhook.metadata.generation = Some(2));
     assert_eq!(newer.short(), "Progressing");
-    assert_eq!(missing(&[]).status(|status| status.conditions.clear()).short(), "Progressing");
+    let unproven = missing(&[]).status(|status| status.conditions.clear()).settles();
+    assert_eq!((unproven.readiness.reason, unproven.failed), (Reason::Progressing, true));
+    assert_eq!(unproven.wake, Some(START + secs(100) + backoff(0, 0.5)));
 }
 
 #[test]
@@ -125,8 +129,11 @@ fn a_second_look_that_tells_nothing_is_tried_again_after_a_back_off() {
     script.pass(700);
     script.reconcile();
     script.world.flaws = 20;
-    script.live(30);
-    assert!(script.world.flaws > 10, "not busy");
+    script.live(59);
+    assert_eq!(script.world.flaws, 20, "not before its time");
+    script.live(31);
+    assert!((11..20).contains(&script.world.flaws), "not busy");
+    assert!(script.process.memory.failures > 0, "and less and less");
     script.world.flaws = 0;
     script.live(600);
     assert_eq!((script.world.reason(), script.world.posts.len()), ("Synced".into(), 1));
@@ -142,6 +149,8 @@ fn mass_drift_is_more_than_a_fifth_and_at_least_five() {
         (0, 5, 25, false),
         (0, 6, 25, true),
         (5, 6, 1000, true),
+        (5, 1, 12, true),
+        (5, 1, 9, false),
         (2, 6, 1000, false),
         (2, 201, 1000, true),
         (10, 11, 11, true),

@@ -32,6 +32,7 @@ fn what_is_in_doubt() {
         (Case::new().held(), Some("")),
         (Case::new().held().attempt("t"), Some("t")),
         (Case::new().carrying("t", START), None),
+        (Case::new().carrying("t", START).attempt("u"), Some("u")),
         (Case::new().held().attempt("t").with(|case| case.memory.created = Some(created("t"))), None),
         (Case::new().held().attempt("t").with(|case| case.memory.created = Some(created("s"))), Some("t")),
         (Case::stored("wh_1"), None),
@@ -110,6 +111,7 @@ fn misses_and_copies_end_with_their_id() {
     observed(&mut memory, &Case::stored("wh_1"));
     memory.got(true, &Err(answer(404)), Support::Proven, START);
     memory.got(false, &Err(answer(404)), Support::Proven, START);
+    memory.got(false, &Ok(ours("wh_2")), Support::Proven, START);
     memory.copies.insert("wh_2".into(), START);
     observed(&mut memory, &Case::stored("wh_1"));
     assert_eq!((memory.missing.len(), memory.copies.len()), (1, 1));
@@ -166,6 +168,13 @@ fn a_verdict_is_about_what_it_was_decided_from() {
     assert!(stands(Case::stored("wh_1")));
     assert!(!stands(Case::stored("wh_1").with(|case| case.webhook.metadata.generation = Some(2))));
     assert!(!stands(Case::stored("wh_1").deleting()));
+    // What is written with it is no news either.
+    let spec = digest(&webhook().spec, &[]);
+    let created = Created { token: "t".into(), id: "wh_1".into(), versions: Vec::new(), digest: spec };
+    let case = Case::new().held().attempt("t").with(|case| case.memory.created = Some(created));
+    let settlement = case.settles();
+    let after = case.with(|case| case.memory.settled(&settlement)).status(|status| *status = settlement.status.clone());
+    assert!(after.view(|view| view.standing_verdict().is_some()));
 }
 
 #[test]

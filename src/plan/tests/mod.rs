@@ -9,6 +9,7 @@ mod create;
 mod found;
 mod gone;
 mod memory;
+mod moved;
 mod orphans;
 mod process;
 mod properties;
@@ -159,6 +160,11 @@ fn ours(id: &str) -> RemoteWebhook {
 /// As declared, without a marker.
 fn unmarked(id: &str) -> RemoteWebhook {
     remote(id, &webhook().spec, "1", None)
+}
+
+/// Ours, and not as declared.
+fn differing() -> RemoteWebhook {
+    RemoteWebhook { url: Some("https://elsewhere.example.com/".into()), ..ours("wh_1") }
 }
 
 /// Somebody else's, with their marker.

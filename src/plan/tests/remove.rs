@@ -59,6 +59,8 @@ fn what_stands_before_a_delete_and_it_is_never_stalled() {
         (policy(DeletionPolicy::Unknown), "InvalidSpec"),
         (policy(DeletionPolicy::Orphan), "ReadSecrets"),
         (policy(DeletionPolicy::Orphan).read(), "Unmark wh_1"),
+        (policy(DeletionPolicy::Orphan).capabilities(|can| can.put = Support::Absent), "ReadSecrets"),
+        (policy(DeletionPolicy::Orphan).capabilities(|can| can.patch = Support::Absent), "ReadSecrets"),
         (policy(DeletionPolicy::Orphan).facts(|facts| facts.ownership = false), "Release"),
         (
             policy(DeletionPolicy::Orphan)
@@ -72,16 +74,23 @@ fn what_stands_before_a_delete_and_it_is_never_stalled() {
             assert_eq!(condition(&settlement.status, "Ready"), Some("False"), "{expected}");
         }
     }
+    // What is blocked says how to let go, once; what is under way does not.
+    let missing = connection(Connection::Missing { message: message() }).settles().readiness.message;
+    let abandon =
+        format!("kubectl annotate webhook -n {NAMESPACE} {NAME} orion-operator.dev/resolve=abandon --overwrite");
+    assert_eq!(missing, format!("Because. To let this object go and leave Orion as it is: {abandon}"));
+    let unsupported = deleting().capabilities(|can| can.delete = Support::Absent).settles().readiness.message;
+    assert_eq!(unsupported.matches(&abandon).count(), 1);
+    let next = deleting().called(CallKind::Update { id: "wh_1".into() }, Ok("wh_1")).settles();
+    assert_eq!(next.readiness.message, "Deleting the webhook at Orion");
     for (case, value) in [
         (deleting().capabilities(|can| can.delete = Support::Absent), "abandon"),
         (deleting().status(|status| status.endpoint = Some("https://old.example.com".into())), "abandon"),
     ] {
         let message = case.settles().readiness.message;
-        assert!(
-            message.contains(&format!(
-                "kubectl annotate webhook -n {NAMESPACE} {NAME} orion-operator.dev/resolve={value}"
-            ))
-        );
+        assert!(message.contains(&format!(
+            "let this object go: kubectl annotate webhook -n {NAMESPACE} {NAME} orion-operator.dev/resolve={value}"
+        )));
     }
 }
 
@@ -96,6 +105,7 @@ fn what_a_failed_delete_leads_to() {
         (unproven(answer(404)), "Get wh_1"),
         (unproven(answer(404)).got("wh_1", Err(answer(404))), "Release"),
         (unproven(answer(404)).got("wh_1", Err(html())), "List"),
+        (unproven(answer(404)).got("wh_1", Err(answer(404))).capabilities(|can| can.get = Support::Unknown), "List"),
         (unproven(answer(404)).got("wh_1", Ok(ours("wh_1"))), "DeleteUnsupported"),
         (unproven(answer(404)).got("wh_1", Err(answer(503))), "OrionUnavailable"),
         (no_get(unproven(answer(404))), "List"),
@@ -103,6 +113,7 @@ fn what_a_failed_delete_leads_to() {
         (no_get(unproven(answer(404))).listed(Ok(list(START, &[]))), "Release"),
         (no_get(unproven(answer(404))).listed(Ok(flawed(START, &[]))), "Deleting"),
         (no_get(unproven(answer(404))).listed(Err(answer(403))), "Forbidden"),
+        (no_get(unproven(answer(404))).listed(Err(answer(404))), "DeleteUnsupported"),
         (no_get(unproven(answer(404))).capabilities(|can| can.list = Support::Absent), "DeleteUnsupported"),
         (delete_failed(answer(405)), "DeleteUnsupported"),
         (delete_failed(answer(401)), "Unauthorized"),
@@ -258,4 +269,36 @@ fn orphan_takes_the_marker_off_and_leaves_it() {
     script.world.secret = None;
     assert_eq!(script.steps(), "ReadSecrets Release");
     assert_eq!(script.world.marked(), ["wh_1"]);
+}
+
+#[test]
+fn what_nobody_knows_of_is_not_left_behind() {
+    let settled = || Case::open("t").status(|status| status.settled_attempt = Some("t".into())).deleting();
+    let listed = |case: Case| case.facts(|facts| facts.last_list = Some(list(START, &[ours("wh_5")])));
+    let created = Created { token: "t".into(), id: "wh_2".into(), versions: Vec::new(), digest: 0 };
+    let unsent = || listed(Case::new().carrying("t", START).deleting());
+    let orphan = |case: Case| case.spec(|spec| spec.deletion_policy = Some(DeletionPolicy::Orphan));
+    for (case, expected) in [
+        (settled(), "Release"),
+        // Our marker is at Orion all the same, or another process settled what this one has an id of.
+        (listed(settled()), "CreateUncertain"),
+        (settled().with(|case| case.memory.created = Some(created)), "Delete wh_2"),
+        (unsent(), "Delete wh_5"),
+        (orphan(unsent()), "Release"),
+        (unsent().capabilities(|can| can.delete = Support::Absent), "Release"),
+        (unsent().facts(|facts| facts.ownership = false), "Release"),
+    ] {
+        assert_eq!(case.short(), expected, "{:?}", case.memory);
+    }
+}
+
+#[test]
+fn a_list_from_before_a_delete_does_not_show_it_again() {
+    let both = || deleting().facts(|facts| facts.last_list = Some(list(START, &[ours("wh_1"), ours("wh_2")])));
+    let deleted = |case: Case, id: &str| case.called(CallKind::Delete { id: id.into() }, Ok(id));
+    assert_eq!(deleted(both(), "wh_1").short(), "Deleting");
+    let next = || both().with(|case| case.memory.deleted("wh_1"));
+    assert_eq!(next().short(), "Delete wh_2");
+    assert_eq!(deleted(next(), "wh_2").short(), "Release");
+    assert_eq!(next().with(|case| case.memory.deleted("wh_2")).short(), "Release");
 }

@@ -76,6 +76,7 @@ fn the_settle_time_is_never_shorter_than_the_time_out() {
         assert_eq!(case.settles().wake, Some(START + secs(at)));
         assert_eq!(case.after(at).short(), "Refresh");
     }
+    assert_eq!(Case::new().held().settles().wake, Some(START + SETTLE), "from when it is first seen");
 }
 
 /// After the settle time, read afresh.
@@ -83,9 +84,14 @@ fn settled_case() -> Case {
     Case::open("t").after(61).with(|case| case.fresh = true)
 }
 
+/// A first list was read.
+fn first_list(case: &mut Case) {
+    case.memory.doubt.as_mut().unwrap().lists = vec![START + secs(61)];
+}
+
 /// The same, with a first list behind it and a second one read.
 fn looked(second: Arc<Snapshot>) -> Case {
-    let case = settled_case().after(70).with(|case| case.memory.doubt.as_mut().unwrap().lists = vec![START + secs(61)]);
+    let case = settled_case().after(70).with(first_list);
     case.listed(Ok(second)).prepared()
 }
 
@@ -96,9 +102,12 @@ fn what_the_lists_say_decides() {
     let unseen = |case: Case| case.capabilities(|can| can.list = Support::Unknown);
     for (case, expected) in [
         (settled_case(), "List"),
+        (settled_case().after(60), "List"),
+        (settled_case().after(66).with(first_list), "List"),
         (settled_case().listed(Ok(list(START + secs(61), &[]))), "CreateUncertain"),
         (settled_case().listed(Ok(list(START + secs(30), &[]))), "List"),
         (settled_case().listed(Ok(list(START + secs(30), &[ours("wh_1")]))), "List"),
+        (settled_case().listed(Ok(list(START + secs(60), &[ours("wh_1")]))).read(), "Synced"),
         (settled_case().listed(Ok(list(START + secs(61), &[ours("wh_1")]))).read(), "Synced"),
         (settled_case().listed(Ok(flawed(START + secs(61), &[ours("wh_1")]))).read(), "Synced"),
         (settled_case().listed(Ok(flawed(START + secs(61), &[]))), "CreateUncertain"),
@@ -111,6 +120,8 @@ fn what_the_lists_say_decides() {
         (unseen(settled_case()).listed(Err(answer(405))), "CreateUnresolved"),
         (settled_case().capabilities(|can| can.list = Support::Absent), "CreateUnresolved"),
         (looked(list(second, &[])), "BeginAttempt"),
+        (looked(list(START + secs(66), &[])), "BeginAttempt"),
+        (looked(list(START + secs(65), &[])), "List"),
         (looked(flawed(second, &[])), "CreateUncertain"),
         (looked(list(second, &[unmarked("wh_1")])), "CreateUnresolved"),
         (survive(looked(list(second, &[unmarked("wh_1")]))), "BeginAttempt"),
@@ -125,6 +136,10 @@ fn what_the_lists_say_decides() {
     ] {
         assert_eq!(case.short(), expected, "{:?}", case.round.list);
     }
+    let between = settled_case().listed(Ok(list(START + secs(61), &[]))).settles();
+    assert_eq!(between.wake, Some(START + secs(66)));
+    let waits = settled_case().facts(|facts| facts.trouble = Some(trouble())).settles();
+    assert_eq!(waits.wake, Some(START + secs(61 + 300)), "the connection says when it is back");
     let mut other = unmarked("wh_1");
     other.url = Some("https://elsewhere.example.com/".into());
     assert_eq!(looked(list(second, &[other])).short(), "BeginAttempt");
@@ -203,7 +218,7 @@ fn a_person_is_told_every_way_out_word_for_word() {
         for value in values {
             assert!(message.contains(&kubectl(value)), "{message}");
         }
-        assert!(case.round.list.is_none() || message.contains("wh_7, wh_8"), "{message}");
+        assert!(case.round.list.is_none() || message.contains("If one of wh_7, wh_8 is it"), "{message}");
         assert!(!message.contains(URL_SECRET));
         assert_eq!(condition(&settlement.status, "Stalled").is_some(), !case.view(|view| view.is_deleting()));
     }

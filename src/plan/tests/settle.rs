@@ -100,6 +100,15 @@ fn a_standing_verdict_is_kept_until_its_time_or_a_change() {
         assert_eq!(case.short(), expected);
     }
     assert_eq!(waiting().settles().wake, Some(wake), "no later than it was");
+    // What somebody took out of the status, or wrote for an older generation, is said again.
+    let said = &settlement.status.conditions;
+    for case in [
+        waiting().status(|status| status.conditions.clear()),
+        waiting().status(|status| (status.observed_generation, status.conditions[0].message) = (Some(0), "Old".into())),
+    ] {
+        let again = case.settles().status;
+        assert_eq!((again.observed_generation, &again.conditions), (Some(1), said));
+    }
 }
 
 #[test]
@@ -131,6 +140,22 @@ fn a_slow_step_is_told_once() {
     assert_eq!((condition(&deleting, "Ready"), condition(&deleting, "Stalled")), (Some("False"), None));
     assert_eq!(ready_condition(&deleting.conditions).unwrap().reason, "Deleting");
     assert_eq!(said(&newer(Case::stored("wh_1").deleting()).status(|status| *status = deleting.clone())), None);
+    // What was said of it while it lived, or of an older generation, says nothing of its deletion.
+    let was = |reason: Reason, generation: i64| {
+        let conditions = conditions(&[], &Readiness::new(reason, "m"), generation, Timestamp::UNIX_EPOCH);
+        let case = Case::stored("wh_1").deleting().status(|status| {
+            (status.observed_generation, status.conditions) = (Some(generation), conditions);
+        });
+        said(&case).is_some()
+    };
+    assert!(was(Reason::Synced, 1) && was(Reason::Suspended, 1) && was(Reason::OrionUnavailable, 0));
+    assert!(!was(Reason::OrionUnavailable, 1));
+}
+
+#[test]
+fn a_connection_in_trouble_is_waited_for_without_attempts() {
+    let settlement = Case::new().facts(|facts| facts.trouble = Some(trouble())).settles();
+    assert_eq!((settlement.wake, settlement.failed), (Some(START + secs(300)), false));
 }
 
 /// Every class of failure gives one stable message with the next step, and no more than was in the failure.
@@ -150,11 +175,21 @@ fn every_failure_is_explained() {
         assert_eq!(settlement.failed, !stalled || settlement.readiness.reason == Reason::Progressing, "{text}");
         assert!(!settlement.readiness.message.contains(URL_SECRET));
     }
+    for (failure, advice) in [
+        (answer(503), "Orion is up"),
+        (answer(425), "Orion is up"),
+        (unsent(C::Timeout), "timeout"),
+        (answer(408), "timeout"),
+        (answer(422), "Correct the spec"),
+    ] {
+        assert!(explain(&failure).contains(advice), "{failure:?}");
+    }
 }
 
 #[test]
 fn a_dry_run_names_the_host_and_nothing_else() {
     let case = Case::new().with(|case| case.settings.dry_run = true);
+    assert_eq!(case.settles().wake, Some(START + secs(600)));
     let message = case.settles().readiness.message;
     assert!(message.contains("hooks.example.com") && !message.contains(URL_SECRET), "{message}");
     let message = case.spec(|spec| spec.url = "not a url".into()).settles().readiness.message;
@@ -166,4 +201,29 @@ fn an_annotation_is_echoed_with_care() {
     let long = format!("bad\nvalue {}", "x".repeat(1000));
     let message = Case::stored("wh_1").synced().annotate(RESOLVE, &long).settles().readiness.message;
     assert!(message.contains("badvalue") && !message.contains('\n') && message.len() < 500, "{message}");
+}
+
+#[test]
+fn a_step_is_logged_by_its_name() {
+    let (id, token) = (|| "wh_1".to_owned(), || "t".to_owned());
+    for step in [
+        Step::Refresh,
+        Step::ReadSecrets,
+        Step::Get { id: id() },
+        Step::List { begun_after: START },
+        Step::LookAtOthers,
+        Step::Prepare,
+        Step::BeginAttempt { token: token(), resolved: false },
+        Step::Hold,
+        Step::ClearResolve,
+        Step::Post { token: token() },
+        Step::Update { id: id() },
+        Step::Unmark { id: id() },
+        Step::Delete { id: id() },
+        Step::Release { why: "nothing was created" },
+        Case::stored("wh_1").synced().step(),
+    ] {
+        let debug = format!("{step:?}");
+        assert_eq!(debug.split([' ', '(']).next(), Some(step.name()));
+    }
 }

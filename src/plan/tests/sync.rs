@@ -6,10 +6,6 @@ use crate::api::REQUESTED_AT;
 const NO_UPDATE: Capabilities = Capabilities { put: Support::Absent, patch: Support::Absent, ..ALL };
 const BLIND: Capabilities = Capabilities { list: Support::Absent, get: Support::Absent, ..ALL };
 
-fn differing() -> RemoteWebhook {
-    RemoteWebhook { url: Some("https://elsewhere.example.com/".into()), ..ours("wh_1") }
-}
-
 #[test]
 fn an_update_costs_one_call_and_one_write() {
     let mut script = Script::synced();
@@ -75,6 +71,11 @@ fn a_rotated_secret_is_pushed_when_it_is_newer_than_the_applied_one() {
     assert_eq!(script.steps(), "ReadSecrets SecretNotFound");
     script.world.secret = Some("other".into());
     assert!(script.steps().ends_with("Update wh_1 Synced"), "not a number: compared as text");
+    for (cached, applied, expected) in [("2", "2", "Synced"), ("9", "10", "Synced"), ("10", "9", "ReadSecrets")] {
+        let applied = AppliedSecret { name: SECRET.into(), resource_version: applied.into() };
+        let case = Case::stored("wh_1").secret(cached).status(|status| status.applied_secrets = vec![applied]);
+        assert_eq!(case.synced().short(), expected);
+    }
 }
 
 #[test]
@@ -89,6 +90,8 @@ fn what_a_look_at_orion_leads_to() {
         (due().annotate(REQUESTED_AT, "now"), "Get wh_1"),
         (due().capabilities(|can| can.list = Support::Absent), "Get wh_1"),
         (due().capabilities(|can| *can = BLIND), "Synced"),
+        // It was sent by this process: nothing has to be sent to say so again.
+        (not_ready(due().synced()).annotate(REQUESTED_AT, "now").capabilities(|can| *can = BLIND), "Synced"),
         (not_ready(due()).capabilities(|can| *can = BLIND), "Update wh_1"),
         (due().listed(Ok(list(START, &[ours("wh_1")]))), "Synced"),
         (due().listed(Ok(list(START, &[differing()]))), "Update wh_1"),
@@ -103,6 +106,7 @@ fn what_a_look_at_orion_leads_to() {
         (due().got("wh_1", Ok(differing())), "Update wh_1"),
         (due().got("wh_2", Ok(differing())), "List"),
         (due().got("wh_1", Err(answer(405))), "Synced"),
+        (not_ready(due()).got("wh_1", Err(answer(405))), "Update wh_1"),
         (due().got("wh_1", Err(answer(401))), "Synced"),
         (not_ready(due()).got("wh_1", Err(answer(401))), "Unauthorized"),
         (due().got("wh_1", Err(Failure { json: false, ..answer(404) })), "Synced"),
@@ -120,6 +124,17 @@ fn what_a_look_at_orion_leads_to() {
     ] {
         assert_eq!(case.short(), expected, "{:?}", case.round);
     }
+    for case in [due(), not_ready(due())] {
+        let failed = case.listed(Err(answer(503))).settles();
+        assert_eq!((failed.wake, failed.failed), (Some(START + backoff(0, 0.5)), true));
+        assert_eq!(failed.next_check, failed.wake);
+    }
+    let troubled = due().facts(|facts| facts.trouble = Some(trouble())).settles();
+    assert_eq!(
+        (troubled.wake, troubled.next_check),
+        (Some(START + secs(300)), Some(START)),
+        "due as soon as it is over"
+    );
     // Ready=True is not carried over to a spec that Orion does not have.
     let newer = Case::stored("wh_1")
         .read()
@@ -138,6 +153,13 @@ fn where_orion_cannot_be_read_a_secret_is_still_pushed() {
     let applied = |version: &str| vec![AppliedSecret { name: SECRET.into(), resource_version: version.into() }];
     assert_eq!(case().status(|status| status.applied_secrets = applied("1")).short(), "Update wh_1");
     assert_eq!(case().status(|status| status.applied_secrets = applied("2")).short(), "Synced");
+    // The same where a look shows no difference: a value may be masked.
+    let seen = |version: &str| {
+        let case = case().capabilities(|can| *can = ALL).status(|status| status.applied_secrets = applied(version));
+        let there = remote("wh_1", &case.webhook.spec, "2", Some(&owner()));
+        case.got("wh_1", Ok(there)).short()
+    };
+    assert_eq!((seen("1").as_str(), seen("2").as_str()), ("Update wh_1", "Synced"));
 }
 
 #[test]
@@ -235,63 +257,12 @@ fn only_a_proven_copy_is_deleted() {
     ] {
         assert_eq!(case.short(), expected);
     }
+    assert!(matches!(case(None).step(), Step::List { begun_after } if begun_after == confirmed));
     let early = case(Some(both())).at(confirmed - secs(5));
     assert_eq!(early.settles().wake, Some(confirmed), "it looks again when a copy may be one");
-}
-
-#[test]
-fn another_endpoint_needs_our_marker_there() {
-    let moved = || {
-        Case::stored("wh_1").status(|status| status.endpoint = Some("https://old.example.com/v1alpha".into())).read()
-    };
-    for (case, expected) in [
-        (moved(), "Get wh_1"),
-        (moved().got("wh_1", Ok(ours("wh_1"))), "Synced"),
-        (moved().got("wh_1", Ok(differing())), "Progressing"),
-        (moved().got("wh_1", Ok(unmarked("wh_1"))), "EndpointChanged"),
-        (moved().got("wh_1", Ok(foreign("wh_1"))), "EndpointChanged"),
-        (moved().got("wh_1", Err(answer(404))), "EndpointChanged"),
-        (moved().got("wh_1", Err(answer(503))), "OrionUnavailable"),
-        (moved().capabilities(|can| can.get = Support::Absent), "EndpointChanged"),
-        (moved().facts(|facts| facts.trouble = Some(trouble())), "OrionUnavailable"),
-        (moved().got("wh_1", Err(answer(404))).prepared().annotate(RESOLVE, "recreate=wh_1"), "BeginAttempt resolved"),
-        (moved().got("wh_1", Err(answer(404))).prepared().annotate(RESOLVE, "recreate=wh_2"), "EndpointChanged"),
-        // One that was begun already and is in doubt comes first.
-        (
-            moved().got("wh_1", Err(answer(404))).attempt("t").doubt("t", START).annotate(RESOLVE, "recreate=wh_1"),
-            "CreateUncertain",
-        ),
-        (Case::stored("wh_1").status(|status| status.endpoint = None).synced(), "Synced"),
-    ] {
-        assert_eq!(case.short(), expected, "{:?}", case.round.remote);
-    }
-    let settlement = moved().got("wh_1", Ok(ours("wh_1"))).settles();
-    assert_eq!(settlement.status.endpoint.as_deref(), Some(ENDPOINT));
-    let message = moved().got("wh_1", Err(answer(404))).settles().readiness.message;
-    assert!(
-        message.contains(&format!(
-            "kubectl annotate webhook -n {NAMESPACE} {NAME} orion-operator.dev/resolve=recreate=wh_1"
-        ))
-    );
-}
-
-#[test]
-fn a_person_recreates_on_another_endpoint_once() {
-    let mut script = Script::synced();
-    script.world.orion.clear();
-    script
-        .world
-        .edit(|object| object.status.as_mut().unwrap().endpoint = Some("https://old.example.com/v1alpha".into()));
-    script.live(3000);
-    assert_eq!((script.world.reason(), script.world.posts.len()), ("EndpointChanged".into(), 0));
-    script.world.annotate(RESOLVE, "recreate=wh_1");
-    script.world.faults.push_back(Fault::lost(20));
-    script.reconcile();
-    assert_eq!((script.world.reason(), script.world.posts.len()), ("CreateUncertain".into(), 1));
-    script.world.annotate(RESOLVE, "recreate=wh_1");
-    script.live(600);
-    assert_eq!((script.world.reason(), script.world.posts.len()), ("Synced".into(), 1));
-    assert_eq!(script.world.status().webhook_id.as_deref(), Some("wh_2"));
+    // One that cannot be deleted keeps nobody awake.
+    let kept = case(Some(both())).at(confirmed).synced().capabilities(|can| can.delete = Support::Absent).settles();
+    assert_eq!(kept.wake, Some(confirmed + secs(600)));
 }
 
 #[test]
@@ -312,6 +283,7 @@ fn suspended_is_ready_only_if_the_rest_is_what_was_last_synced() {
         (suspend(Case::stored("wh_1").got("wh_1", Ok(ours("wh_1"))).read()), "Synced"),
         (suspend(Case::stored("wh_1").got("wh_1", Ok(differing())).read()), "Suspended"),
         (suspend(Case::stored("wh_1").got("wh_1", Err(answer(503)))), "Suspended"),
+        (suspend(Case::stored("wh_1").facts(|facts| facts.trouble = Some(trouble()))), "Suspended"),
         (suspend(Case::stored("wh_1").capabilities(|can| can.get = Support::Absent)), "Suspended"),
         (suspend(Case::stored("wh_1")).status(|status| status.observed_generation = Some(2)), "Synced"),
         (suspend(Case::stored("wh_1").status(|status| status.conditions.clear())), "Suspended"),
@@ -324,6 +296,9 @@ fn suspended_is_ready_only_if_the_rest_is_what_was_last_synced() {
             assert_eq!((condition(&settlement.status, "Reconciling"), settlement.wake), (None, None));
         }
     }
+    // What was under way when it was suspended is told.
+    let called = suspend(Case::stored("wh_1")).read().called(CallKind::Update { id: "wh_1".into() }, Err(answer(503)));
+    assert_eq!(called.short(), "OrionUnavailable");
     let mut script = Script::synced();
     script.world.edit(|object| object.spec.suspend = Some(true));
     script.world.orion.insert("wh_1".into(), differing());
@@ -332,4 +307,35 @@ fn suspended_is_ready_only_if_the_rest_is_what_was_last_synced() {
     script.world.edit(|object| object.spec.suspend = None);
     script.live(700);
     assert_eq!(script.world.orion["wh_1"].url.as_ref(), Some(&webhook().spec.url));
+}
+
+#[test]
+fn it_looks_again_after_the_interval_and_a_jitter() {
+    let checks = |known: Option<u64>| {
+        let case = Case::stored("wh_1").synced();
+        let settlement =
+            case.with(|case| case.memory.next_check = known.map(|seconds| START + secs(seconds))).settles();
+        assert_eq!(settlement.wake, settlement.next_check);
+        settlement.wake.map(|wake| (wake - START).as_secs())
+    };
+    // The known time stays, but one that was set when the interval was longer is brought forward.
+    assert_eq!((checks(None), checks(Some(100)), checks(Some(5000))), (Some(630), Some(100), Some(630)));
+}
+
+#[test]
+fn a_shared_list_is_young_enough_for_its_reader() {
+    let no_get = || Case::stored("wh_1").capabilities(|can| can.get = Support::Absent);
+    let ago = |seconds: u64| START - secs(seconds);
+    let changed = |seconds: u64| no_get().with(|case| case.memory.changed(ago(seconds)));
+    for (case, expected) in [
+        (no_get(), ago(60)),
+        (no_get().spec(|spec| spec.interval = Some("5m".into())), ago(30)),
+        // None from before our own change shows it, and a second look is none that was the first.
+        (changed(10), ago(10)),
+        (changed(100), ago(60)),
+        (no_get().with(|case| case.memory.missing = vec![ago(70)]), ago(10)),
+    ] {
+        let step = case.step();
+        assert!(matches!(step, Step::List { begun_after } if begun_after == expected), "{step:?}");
+    }
 }

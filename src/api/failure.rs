@@ -30,7 +30,7 @@ pub enum FailureClass {
     Protocol,
     /// 400, 413, 415, 422 and every other 4xx without a class of its own.
     Rejected,
-    /// 401 after the credentials were read afresh.
+    /// 401 after the credentials were read afresh, a login that was refused, or no credentials to be had.
     Unauthorized,
     /// 403.
     Forbidden,
@@ -42,6 +42,10 @@ pub enum FailureClass {
     Conflict,
     /// 3xx.
     Redirect,
+    /// There is no login where one was expected: 404, 405 or 501. Not `NotFound`, which would speak of a webhook.
+    NoLogin,
+    /// The connection's address is not allowed: the host name leads to an address that is not public.
+    Insecure,
 }
 
 impl FailureClass {
@@ -57,7 +61,7 @@ impl FailureClass {
 pub struct Failure {
     /// Its class.
     pub class: FailureClass,
-    /// The HTTP status, where there was one.
+    /// The HTTP status, where there was one. `None` for what went wrong before this call was made, as at a login.
     pub status: Option<u16>,
     /// Whether the request may have reached Orion.
     pub sent: Sent,
@@ -74,17 +78,26 @@ impl Failure {
     /// (design section 4, "Known refusal"). Everything else is uncertain.
     #[must_use]
     pub fn is_known_refusal(&self) -> bool {
+        if self.sent == Sent::No {
+            return true;
+        }
         match self.class {
-            FailureClass::Unreachable | FailureClass::Timeout | FailureClass::Tls => self.sent == Sent::No,
+            FailureClass::Unreachable
+            | FailureClass::Timeout
+            | FailureClass::Tls
+            | FailureClass::ServerError
+            | FailureClass::Protocol
+            | FailureClass::Conflict => false,
             FailureClass::Rejected => !matches!(self.status, Some(408 | 425)),
             FailureClass::RateLimited
             | FailureClass::Unauthorized
             | FailureClass::Forbidden
             | FailureClass::NotFound
-            | FailureClass::Redirect => true,
+            | FailureClass::Redirect
+            | FailureClass::NoLogin
+            | FailureClass::Insecure => true,
             // 405 is a refusal, 501 is one of the 5xx.
             FailureClass::MethodNotAllowed => self.status == Some(405),
-            FailureClass::ServerError | FailureClass::Protocol | FailureClass::Conflict => false,
         }
     }
 
@@ -92,18 +105,21 @@ impl Failure {
     #[must_use]
     pub fn is_of_the_connection(&self) -> bool {
         match self.class {
-            FailureClass::RateLimited => true,
-            // A connection that breaks after the request was sent may be this one request's fate.
-            FailureClass::Unreachable | FailureClass::Tls | FailureClass::Timeout => self.sent == Sent::No,
-            FailureClass::ServerError
+            FailureClass::RateLimited | FailureClass::NoLogin | FailureClass::Insecure => true,
+            // What breaks after the request was sent may be this one request's fate. What breaks before it, at the
+            // login, is everybody's.
+            FailureClass::Unreachable
+            | FailureClass::Tls
+            | FailureClass::Timeout
+            | FailureClass::ServerError
             | FailureClass::Protocol
-            | FailureClass::Rejected
+            | FailureClass::Redirect => self.sent == Sent::No,
+            FailureClass::Rejected
             | FailureClass::Unauthorized
             | FailureClass::Forbidden
             | FailureClass::NotFound
             | FailureClass::MethodNotAllowed
-            | FailureClass::Conflict
-            | FailureClass::Redirect => false,
+            | FailureClass::Conflict => false,
         }
     }
 
@@ -123,9 +139,10 @@ impl Failure {
             },
             FailureClass::Unauthorized => Reason::Unauthorized,
             FailureClass::Forbidden => Reason::Forbidden,
-            FailureClass::NotFound | FailureClass::MethodNotAllowed => Reason::EndpointNotFound,
+            FailureClass::NotFound | FailureClass::MethodNotAllowed | FailureClass::NoLogin => Reason::EndpointNotFound,
             FailureClass::Conflict => Reason::Conflict,
             FailureClass::Redirect => Reason::UnexpectedRedirect,
+            FailureClass::Insecure => Reason::InsecureConnection,
         }
     }
 }
@@ -159,8 +176,34 @@ mod tests {
             (C::MethodNotAllowed, Some(501), Sent::Maybe, false),
             (C::ServerError, Some(503), Sent::Maybe, false),
             (C::Protocol, Some(201), Sent::Maybe, false),
+            (C::ServerError, None, Sent::No, true),
+            (C::Protocol, None, Sent::No, true),
+            (C::NoLogin, None, Sent::No, true),
+            (C::Insecure, None, Sent::No, true),
         ] {
             assert_eq!(failure(class, status, sent).is_known_refusal(), known, "{class:?} {status:?} {sent:?}");
         }
+    }
+
+    #[test]
+    fn trouble_of_a_login_is_of_the_connection() {
+        use FailureClass as C;
+        for (class, sent, everybodys) in [
+            (C::Unreachable, Sent::No, true),
+            (C::Unreachable, Sent::Maybe, false),
+            (C::ServerError, Sent::No, true),
+            (C::ServerError, Sent::Maybe, false),
+            (C::Protocol, Sent::No, true),
+            (C::Redirect, Sent::No, true),
+            (C::Redirect, Sent::Maybe, false),
+            (C::NoLogin, Sent::No, true),
+            (C::Insecure, Sent::No, true),
+            // The credentials' trouble: it ends when a person changes them.
+            (C::Unauthorized, Sent::No, false),
+        ] {
+            assert_eq!(failure(class, None, sent).is_of_the_connection(), everybodys, "{class:?} {sent:?}");
+        }
+        assert_eq!(failure(C::Insecure, None, Sent::No).reason(), Reason::InsecureConnection);
+        assert_eq!(failure(C::NoLogin, None, Sent::No).reason(), Reason::EndpointNotFound);
     }
 }

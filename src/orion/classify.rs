@@ -7,9 +7,10 @@ use std::error::Error;
 use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
 
+use super::reach::NotPublic;
 use super::rejection;
 use crate::api::{Failure, FailureClass, Sent};
 
@@ -38,6 +39,8 @@ pub(super) enum Unusable {
     NoId,
     /// Not a list.
     NotAList,
+    /// A login without a token, or with one that is no bearer token.
+    NoToken,
     /// Not a webhook, or one with another id than was asked for.
     NotTheWebhook,
 }
@@ -52,7 +55,12 @@ impl Asked<'_> {
         // Only TLS reads anything while it connects: an end of file or garbage there is a failed handshake.
         let handshake = connecting && matches!(kind, Some(ErrorKind::UnexpectedEof | ErrorKind::InvalidData));
         // The method is left out of what every call would meet: a connection's trouble reads the same for all.
-        let (class, message) = if error.is_timeout() {
+        let (class, message) = if find::<NotPublic>(error).is_some() {
+            let message = format!(
+                "the host name of Orion, {host}, leads to an address that is not public: only with --allow-insecure-connections may it be used"
+            );
+            (FailureClass::Insecure, message)
+        } else if error.is_timeout() {
             let message = match sent {
                 Sent::No => format!("Orion at {host} could not be reached in time"),
                 Sent::Maybe => format!("Orion at {host} did not answer in time ({method})"),
@@ -102,6 +110,7 @@ impl Asked<'_> {
             Unusable::NotJson => "is not JSON",
             Unusable::NoId => "holds no webhook id",
             Unusable::NotAList => "is not a list of webhooks",
+            Unusable::NoToken => "holds no bearer token",
             Unusable::NotTheWebhook => "is not the webhook that was asked for",
         };
         self.answered(
@@ -135,7 +144,12 @@ impl Asked<'_> {
         Failure {
             json: is_json_object(body),
             retry_after: matches!(status.as_u16(), 429 | 503)
-                .then(|| headers.get(RETRY_AFTER)?.to_str().ok().and_then(|text| retry_after(text, SystemTime::now())))
+                .then(|| {
+                    retry_after(
+                        headers.get(RETRY_AFTER)?.to_str().ok()?,
+                        served(headers).unwrap_or_else(SystemTime::now),
+                    )
+                })
                 .flatten(),
             ..self.answered(class, status, message)
         }
@@ -156,6 +170,11 @@ pub(super) fn unsendable(what: &str) -> Failure {
         retry_after: None,
         message: format!("the request to Orion was not sent: {what}"),
     }
+}
+
+/// When an answer was made, by the clock of who made it. A date in the same answer is best compared with this.
+pub(super) fn served(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
 /// `Retry-After` as seconds or as a date, at most 10 minutes. `None` for anything else.
@@ -277,15 +296,22 @@ mod tests {
             ("31536000", Some(600)),
             ("99999999999999999999999", Some(600)),
             ("Wed, 25 Nov 2026 10:00:30 GMT", Some(30)),
+            ("Wednesday, 25-Nov-26 10:00:30 GMT", Some(30)),
+            ("Wed Nov 25 10:00:30 2026", Some(30)),
             ("Thu, 25 Nov 2027 10:00:00 GMT", Some(600)),
             ("Wed, 25 Nov 2026 09:00:00 GMT", Some(0)),
             ("-1", None),
             ("1.5", None),
             ("soon", None),
+            ("5, 7", None),
+            ("2026-11-25T10:00:30Z", None),
             ("", None),
         ] {
             assert_eq!(retry_after(text, now), seconds.map(Duration::from_secs), "{text:?}");
         }
+        // Their clock is years away from ours: what counts is the difference.
+        let theirs = [("date", "Fri, 25 Nov 2044 10:00:00 GMT"), ("retry-after", "Fri, 25 Nov 2044 10:00:30 GMT")];
+        assert_eq!(refused(503, &theirs, b"").retry_after, Some(Duration::from_secs(30)));
         let header = [("retry-after", "5")];
         for (status, heard) in [(429, true), (503, true), (500, false), (403, false)] {
             assert_eq!(refused(status, &header, b"").retry_after.is_some(), heard, "{status}");

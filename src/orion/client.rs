@@ -12,10 +12,13 @@ use url::Url;
 
 use super::capabilities::{self, Known, Operation};
 use super::classify::{Unusable, unsendable};
-use super::credentials::{Credentials, same};
+use super::credentials::{Credentials, Source, same};
 use super::limit::{Limiter, RateLimit};
+use super::login::{Login, login_url};
 use super::paging::{LIMIT, Memory, Next, Pager};
 use super::punctual::boot_time;
+use super::reach::Reach;
+use super::session::Session;
 use super::transport::{Answer, Body, Call, ConfigError, Transport};
 use super::wire;
 use super::{Listing, Orion};
@@ -35,22 +38,32 @@ pub struct ConnectionConfig {
     pub ca_pem: Option<Vec<u8>>,
     /// How often Orion may be called; `None` for no limit.
     pub rate_limit: Option<RateLimit>,
-    /// Where the bearer token comes from.
-    pub credentials: Arc<dyn Credentials>,
+    /// Where a person gives the token, or the username and password to log in with.
+    pub auth: Arc<dyn Source>,
+    /// The path of the login, from the root of the host; `<prefix>/auth/login` if `None`.
+    pub login_path: Option<String>,
+    /// The scopes to ask for at the login.
+    pub scopes: Vec<String>,
+    /// Which addresses may be connected to.
+    pub reach: Reach,
     /// Whether the proxies of the environment (`HTTPS_PROXY` and so on) are used: for the admin's connections only.
     pub system_proxy: bool,
 }
 
 impl ConnectionConfig {
-    /// A connection with the defaults: 10 s, 20 requests per second with a burst of 40, the proxies of the environment.
+    /// A connection with the defaults: 10 s, 20 requests per second with a burst of 40, the usual login path, no scopes,
+    /// any address, the proxies of the environment.
     #[must_use]
-    pub fn new(endpoint: Endpoint, credentials: Arc<dyn Credentials>) -> Self {
+    pub fn new(endpoint: Endpoint, auth: Arc<dyn Source>) -> Self {
         Self {
             endpoint,
             timeout: Duration::from_secs(10),
             ca_pem: None,
             rate_limit: Some(RateLimit::default()),
-            credentials,
+            auth,
+            login_path: None,
+            scopes: Vec::new(),
+            reach: Reach::Anywhere,
             system_proxy: true,
         }
     }
@@ -61,8 +74,8 @@ pub struct HttpOrion {
     endpoint: Endpoint,
     /// `<base>/webhooks/`.
     collection: Url,
-    transport: Transport,
-    limiter: Limiter,
+    transport: Arc<Transport>,
+    limiter: Arc<Limiter>,
     credentials: Arc<dyn Credentials>,
     known: Known,
     discovered: OnceCell<()>,
@@ -83,17 +96,26 @@ impl HttpOrion {
     /// Makes a client. Calls nothing.
     ///
     /// # Errors
-    /// The CA bundle cannot be used, or there is no certificate to trust.
+    /// The CA bundle cannot be used, there is no certificate to trust, or the address is not allowed.
     pub fn new(config: ConnectionConfig) -> Result<Self, ConfigError> {
-        let ConnectionConfig { endpoint, timeout, ca_pem, rate_limit, credentials, system_proxy } = config;
+        let ConnectionConfig { endpoint, timeout, ca_pem, rate_limit, auth, login_path, scopes, reach, system_proxy } =
+            config;
         let collection = Url::parse(&format!("{endpoint}/webhooks/")).map_err(|_| ConfigError::Endpoint)?;
-        let transport = Transport::new(&endpoint, timeout, ca_pem.as_deref(), system_proxy)?;
+        let login_url = login_url(&endpoint, login_path.as_deref())?;
+        let transport = Arc::new(Transport::new(&endpoint, timeout, ca_pem.as_deref(), system_proxy, reach)?);
+        let limiter = Arc::new(Limiter::new(rate_limit));
+        let login = Login {
+            transport: Arc::clone(&transport),
+            limiter: Arc::clone(&limiter),
+            url: login_url,
+            scopes: scopes.join(" "),
+        };
         Ok(Self {
             endpoint,
             collection,
             transport,
-            limiter: Limiter::new(rate_limit),
-            credentials,
+            limiter,
+            credentials: Arc::new(Session::new(auth, login)),
             known: Known::default(),
             discovered: OnceCell::new(),
             paging: Mutex::default(),
@@ -104,8 +126,7 @@ impl HttpOrion {
     /// Sends a call, and once more if it was answered with a 401 and there is another token by now.
     async fn call(&self, call: Call) -> Result<Answer, Failure> {
         let token = self.credentials.bearer().await?;
-        self.limiter.permit().await;
-        let outcome = self.transport.send(call.clone(), token.as_ref()).await;
+        let outcome = self.send(call.clone(), token.as_ref()).await;
         match &outcome {
             Err(failure) if failure.class == FailureClass::Unauthorized => {}
             _ => return outcome,
@@ -118,8 +139,22 @@ impl HttpOrion {
         if !changed {
             return outcome;
         }
-        self.limiter.permit().await;
-        self.transport.send(call, fresh.as_ref()).await
+        self.send(call, fresh.as_ref()).await
+    }
+
+    /// Sends a call when it is its turn.
+    async fn send(&self, call: Call, token: Option<&SecretString>) -> Result<Answer, Failure> {
+        let _turn = self.limiter.turn().await;
+        let outcome = self.transport.send(call, token).await;
+        self.accepted(token, &outcome);
+        outcome
+    }
+
+    /// Any success shows that the token is good.
+    fn accepted(&self, token: Option<&SecretString>, outcome: &Result<Answer, Failure>) {
+        if let (Some(token), Ok(_)) = (token, outcome) {
+            self.credentials.accepted(token);
+        }
     }
 
     fn item(&self, operation: &'static str, method: Method, id: &str) -> Result<Call, Failure> {
@@ -193,8 +228,11 @@ impl HttpOrion {
                 continue;
             };
             let call = Call { operation: "discover", method: Method::GET, url, body: None, idempotency_key: None };
-            self.limiter.permit().await;
-            match self.transport.send(call, token.as_ref()).await {
+            let outcome = {
+                let _turn = self.limiter.turn().await;
+                self.transport.send(call, token.as_ref()).await
+            };
+            match outcome {
                 Ok(answer) => {
                     if let Some(said) = answer.json().ok().and_then(|document| capabilities::read(&document, prefix)) {
                         self.known.document(said);
@@ -233,7 +271,7 @@ impl Orion for HttpOrion {
             None => self.credentials.bearer().await?,
         };
         *lock(&self.create_token) = CreateToken { loaded: Some(token), refused: None };
-        self.limiter.permit().await;
+        self.limiter.permit_for_later().await;
         Ok(())
     }
 
@@ -254,9 +292,14 @@ impl Orion for HttpOrion {
             Some(bearer) => bearer,
             None => self.credentials.bearer().await?,
         };
-        let outcome = self.transport.send_since(since, call, bearer.as_ref()).await;
+        let outcome = {
+            let _slot = self.limiter.slot_if_free();
+            self.transport.send_since(since, call, bearer.as_ref()).await
+        };
+        self.accepted(bearer.as_ref(), &outcome);
         if matches!(&outcome, Err(failure) if failure.class == FailureClass::Unauthorized) {
-            *lock(&self.create_token) = CreateToken { loaded: None, refused: Some(bearer) };
+            // What is loaded stays: it may be newer by now, and a create that is prepared must not have to log in.
+            lock(&self.create_token).refused = Some(bearer);
         }
         let answer = outcome?;
         wire::created_id(&answer.json()?).ok_or_else(|| answer.unusable(Unusable::NoId))
@@ -333,7 +376,7 @@ impl Orion for HttpOrion {
 }
 
 fn body(desired: &Desired) -> Result<Body, Failure> {
-    wire::body(desired).map(Body).map_err(|_| unsendable("it cannot be written as JSON"))
+    wire::body(desired).map(Body::json).map_err(|_| unsendable("it cannot be written as JSON"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,187 +1,179 @@
-//! Where the bearer token of a connection comes from.
-
-use std::fmt;
-use std::io::ErrorKind;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! What [`HttpOrion`](super::HttpOrion) asks of credentials, and what a person gives for them.
 
 use async_trait::async_trait;
-use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::api::{Failure, FailureClass, Sent};
+use crate::api::Failure;
 
-/// A source of bearer tokens.
+/// Bearer tokens for one connection.
 #[async_trait]
-pub trait Credentials: Send + Sync {
+pub(super) trait Credentials: Send + Sync {
     /// The token of this moment; `None` where Orion is called without one.
     ///
     /// # Errors
-    /// The token cannot be had. Nothing was sent to Orion.
+    /// The token cannot be had. Nothing of the call that needs it was sent to Orion.
     async fn bearer(&self) -> Result<Option<SecretString>, Failure>;
 
     /// A token in place of one that Orion refused with a 401. It may be the same one: then the refusal stands.
     ///
     /// # Errors
     /// As [`Credentials::bearer`].
-    async fn renew(&self, refused: Option<&SecretString>) -> Result<Option<SecretString>, Failure> {
-        let _ = refused;
-        self.bearer().await
-    }
+    async fn renew(&self, refused: Option<&SecretString>) -> Result<Option<SecretString>, Failure>;
+
+    /// Orion answered a call with this token. A token that is refused before it ever was good is not worth a login of
+    /// its own each time.
+    fn accepted(&self, token: &SecretString);
 
     /// A number that grows whenever what a person gave us (a file, a Secret) is seen to have changed. It does not grow
     /// when a login merely gives a new token. Costs no call to Orion.
     async fn epoch(&self) -> u64;
 }
 
-/// No token: calls go without `Authorization`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoCredentials;
-
+/// Where a person gives what leads to a token: files, or a Secret.
 #[async_trait]
-impl Credentials for NoCredentials {
-    async fn bearer(&self) -> Result<Option<SecretString>, Failure> {
-        Ok(None)
-    }
+pub trait Source: Send + Sync {
+    /// What is given at this moment. Costs no call to Orion.
+    async fn look(&self) -> Look;
 
-    async fn epoch(&self) -> u64 {
-        0
+    /// Where that is, for messages: flags, or a Secret and its keys.
+    fn place(&self) -> &str;
+}
+
+/// What one look at a [`Source`] showed.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// What is given, or what is wrong with it and what to do: a whole, stable sentence without any secret.
+    pub given: Result<Given, String>,
+    /// How often it was seen to have changed.
+    pub epoch: u64,
+}
+
+/// What a person gives.
+#[derive(Clone, Debug)]
+pub enum Given {
+    /// Nothing: calls go without `Authorization`.
+    Nothing,
+    /// A bearer token, used as it is.
+    Token(SecretString),
+    /// A username and a password, to log in with.
+    Password(Password),
+}
+
+/// A username and its password.
+#[derive(Clone, Debug)]
+pub struct Password {
+    /// The username.
+    pub username: SecretString,
+    /// The password.
+    pub password: SecretString,
+}
+
+impl Given {
+    /// It is the same as `other`.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Nothing, Self::Nothing) => true,
+            (Self::Token(one), Self::Token(other)) => same(one, other),
+            (Self::Password(one), Self::Password(other)) => one.is(other),
+            (Self::Nothing | Self::Token(_) | Self::Password(_), _) => false,
+        }
     }
 }
 
-/// A token in a file, as `--orion-token-file` names it. The file is tiny and is read afresh for each call, so a
-/// rotated token (a mounted Secret, say) is used at once.
-pub struct TokenFile {
-    path: PathBuf,
-    seen: Mutex<Seen>,
+impl Password {
+    /// It is the same as `other`.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        same(&self.username, &other.username) && same(&self.password, &other.password)
+    }
 }
 
-/// The content that was read last, and how often it was another one than before.
+/// Two secrets are the same text.
+pub(super) fn same(one: &SecretString, other: &SecretString) -> bool {
+    one.expose_secret() == other.expose_secret()
+}
+
+/// A token as it stands in a file or a Secret: white space around it does not count.
+///
+/// # Errors
+/// What is wrong with it, to follow its name in a sentence.
+pub fn token_text(bytes: &[u8]) -> Result<SecretString, &'static str> {
+    let token = std::str::from_utf8(bytes).map_err(|_| "is not text")?.trim();
+    if token.is_empty() {
+        return Err("is empty");
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("holds more than one word, or characters that no token has");
+    }
+    Ok(SecretString::from(token))
+}
+
+/// A username or password as it stands in a file or a Secret. White space may be part of it, the end of the line that
+/// editors and `echo` add is not.
+///
+/// # Errors
+/// As [`token_text`].
+pub fn login_text(bytes: &[u8]) -> Result<SecretString, &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "is not text")?.trim_end_matches(['\r', '\n']);
+    if text.is_empty() { Err("is empty") } else { Ok(SecretString::from(text)) }
+}
+
+/// Tells changes of what is given: the content that was read last, and how often it was another one than before.
 #[derive(Default)]
-struct Seen {
-    token: Option<SecretString>,
+pub(super) struct Seen {
+    given: Option<Given>,
     failed: bool,
     changes: u64,
 }
 
-impl TokenFile {
-    /// A token in the file at `path`. Nothing is read yet.
-    #[must_use]
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), seen: Mutex::default() }
-    }
-
-    async fn read(&self) -> Result<SecretString, &'static str> {
-        let bytes = tokio::fs::read(&self.path).await.map(Zeroizing::new).map_err(|error| {
-            let kind = error.kind();
-            if kind == ErrorKind::NotFound {
-                "does not exist"
-            } else if kind == ErrorKind::PermissionDenied {
-                "may not be read by the operator"
-            } else {
-                "cannot be read"
+impl Seen {
+    /// Takes note of what is given now.
+    pub(super) fn note(&mut self, now: Result<Given, String>) -> Look {
+        match &now {
+            Ok(given) => {
+                let is_known = self.given.as_ref().is_some_and(|known| known.is(given));
+                let is_first = self.given.is_none() && !self.failed;
+                // Something where there was nothing is a change too: whoever failed without it is waiting for it.
+                self.changes += u64::from(!is_first && (!is_known || self.failed));
+                self.failed = false;
+                self.given = Some(given.clone());
             }
-        })?;
-        let token = std::str::from_utf8(&bytes).map_err(|_| "is not text")?.trim();
-        if token.is_empty() {
-            return Err("is empty");
+            // What cannot be read is no new credential; the next call says what is wrong.
+            Err(_) => self.failed = true,
         }
-        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("holds more than one word, or characters that no token has");
-        }
-        let token = SecretString::from(token);
-        self.note(&token);
-        Ok(token)
+        Look { given: now, epoch: self.changes }
     }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note(&self, token: &SecretString) {
-        let mut seen = self.seen();
-        let is_known = seen.token.as_ref().is_some_and(|known| same(known, token));
-        let is_first = seen.token.is_none() && !seen.failed;
-        // A token where there was none is a change too: whoever failed without it is waiting for it.
-        if !is_first && (!is_known || seen.failed) {
-            seen.changes += 1;
-        }
-        seen.failed = false;
-        seen.token = Some(token.clone());
-    }
-}
-
-#[async_trait]
-impl Credentials for TokenFile {
-    async fn bearer(&self) -> Result<Option<SecretString>, Failure> {
-        self.read().await.map(Some).inspect_err(|_| self.seen().failed = true).map_err(|problem| Failure {
-            class: FailureClass::Unauthorized,
-            status: None,
-            sent: Sent::No,
-            json: false,
-            retry_after: None,
-            message: format!("the file of --orion-token-file {problem}: put a token for the Orion API into it"),
-        })
-    }
-
-    async fn epoch(&self) -> u64 {
-        // A file that cannot be read now is no new credential; the next call says what is wrong with it.
-        let is_readable = self.read().await.is_ok();
-        let mut seen = self.seen();
-        seen.failed |= !is_readable;
-        seen.changes
-    }
-}
-
-impl fmt::Debug for TokenFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenFile").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-/// Two tokens are the same text.
-pub(super) fn same(one: &SecretString, other: &SecretString) -> bool {
-    one.expose_secret() == other.expose_secret()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_token_file_is_trimmed_and_read_afresh() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let tokens = TokenFile::new(file.path());
-        std::fs::write(file.path(), " first\n").unwrap();
-        assert_eq!(tokens.bearer().await.unwrap().unwrap().expose_secret(), "first");
-        assert_eq!(tokens.epoch().await, 0);
-        std::fs::write(file.path(), "first").unwrap();
-        assert_eq!(tokens.epoch().await, 0, "white space is no change");
-        std::fs::write(file.path(), "second").unwrap();
-        assert_eq!(tokens.epoch().await, 1);
-        assert_eq!(tokens.bearer().await.unwrap().unwrap().expose_secret(), "second");
-        assert_eq!(tokens.epoch().await, 1);
-        assert!(!format!("{tokens:?}").contains("second"));
+    #[test]
+    fn texts_are_taken_as_people_write_them() {
+        let token = |bytes: &[u8]| token_text(bytes).map(|token| token.expose_secret().to_owned());
+        assert_eq!(token(b" t0ken\r\n").unwrap(), "t0ken");
+        for bytes in [&b" \n"[..], b"", b"\xff", b"two words", b"t\0", "tok\u{e9}n".as_bytes()] {
+            token(bytes).unwrap_err();
+        }
+        let text = |bytes: &[u8]| login_text(bytes).map(|text| text.expose_secret().to_owned());
+        assert_eq!(text(b" p4ss w\xc3\xb6rd \r\n").unwrap(), " p4ss w\u{f6}rd ");
+        for bytes in [&b"\r\n"[..], b"", b"\xff"] {
+            text(bytes).unwrap_err();
+        }
     }
 
-    #[tokio::test]
-    async fn a_bad_file_is_named_by_its_flag() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("token");
-        let tokens = TokenFile::new(&path);
-        for (content, says) in [
-            (None, "does not exist"),
-            (Some(b" \n".as_slice()), "is empty"),
-            (Some(b"\xff\xfe"), "is not text"),
-            (Some(b"two words"), "more than one word"),
-        ] {
-            if let Some(content) = content {
-                std::fs::write(&path, content).unwrap();
-            }
-            let failure = tokens.bearer().await.unwrap_err();
-            assert_eq!((failure.class, failure.sent, failure.status), (FailureClass::Unauthorized, Sent::No, None));
-            assert!(failure.message.contains("--orion-token-file") && failure.message.contains(says), "{failure:?}");
-            assert_eq!(tokens.epoch().await, 0);
+    #[test]
+    fn changes_are_told_from_the_same_again() {
+        let mut seen = Seen::default();
+        let password = |text: &str| Ok(Given::Password(Password { username: "u".into(), password: text.into() }));
+        let mut epochs = vec![seen.note(Err("gone".into())).epoch];
+        for now in [password("a"), password("a"), password("b"), Err("gone".into()), password("b")] {
+            epochs.push(seen.note(now).epoch);
         }
+        epochs.push(seen.note(Ok(Given::Token("b".into()))).epoch);
+        assert_eq!(epochs, [0, 1, 1, 2, 2, 3, 4]);
+        assert_eq!(Seen::default().note(password("a")).epoch, 0, "the first is no change");
     }
 }

@@ -1,9 +1,12 @@
-//! The rate limit of one connection.
+//! How much one connection may ask of Orion: calls for each second, and calls at once.
 
 use std::num::NonZeroU32;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+
+/// Calls that may be under way at once: an Orion that is slow to answer does not take more sockets than this.
+const AT_ONCE: usize = 16;
 
 /// How often one connection may call Orion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +30,41 @@ pub(super) struct Limiter {
     limiter: Option<DefaultDirectRateLimiter>,
     /// Those who wait stand in a line: among many that wake at once somebody could always be unlucky.
     line: Mutex<()>,
+    slots: Semaphore,
 }
 
 impl Limiter {
     /// A limiter; `None` never makes anybody wait.
     pub(super) fn new(limit: Option<RateLimit>) -> Self {
         let quota = |limit: RateLimit| Quota::per_second(limit.requests_per_second).allow_burst(limit.burst);
-        Self { limiter: limit.map(|limit| RateLimiter::direct(quota(limit))), line: Mutex::default() }
+        Self {
+            limiter: limit.map(|limit| RateLimiter::direct(quota(limit))),
+            line: Mutex::default(),
+            slots: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// Waits until another call may be under way, and for a permit. The call is under way until the answer of this is
+    /// dropped. Neither wait is part of any call's time-out.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // `None` only of a semaphore that is closed, which this one never is.
+        let slot = self.slots.acquire().await.ok();
+        self.permit().await;
+        slot
+    }
+
+    /// The same for a call that will be made later: waits as [`Limiter::turn`], and keeps no place.
+    pub(super) async fn permit_for_later(&self) {
+        drop(self.turn().await);
+    }
+
+    /// A place for a call that must not wait. Without one it is made all the same.
+    pub(super) fn slot_if_free(&self) -> Option<SemaphorePermit<'_>> {
+        self.slots.try_acquire().ok()
     }
 
     /// Waits for a permit. The wait is not part of any call's time-out.
-    pub(super) async fn permit(&self) {
+    async fn permit(&self) {
         if let Some(limiter) = &self.limiter {
             let _turn = self.line.lock().await;
             limiter.until_ready().await;
@@ -76,6 +103,17 @@ mod tests {
         };
         futures::future::join_all((0..10).map(ask)).await;
         assert_eq!(*served.lock().unwrap(), (0..10).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_call_that_must_not_wait_takes_a_place_only_if_there_is_one() {
+        let limiter = Limiter::new(None);
+        let mut under_way: Vec<_> = std::iter::from_fn(|| limiter.slot_if_free()).collect();
+        assert_eq!(under_way.len(), AT_ONCE);
+        let mut next = std::pin::pin!(limiter.turn());
+        assert!(futures::poll!(&mut next).is_pending());
+        under_way.pop();
+        assert!(next.await.is_some());
     }
 
     #[tokio::test]

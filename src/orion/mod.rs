@@ -8,18 +8,25 @@ mod capabilities;
 mod classify;
 mod client;
 mod credentials;
+mod lifetime;
 mod limit;
+mod login;
 mod paging;
 mod punctual;
+mod reach;
 mod rejection;
+mod session;
+mod sources;
 mod transport;
 mod wire;
 
 use async_trait::async_trait;
 
 pub use self::client::{ConnectionConfig, HttpOrion};
-pub use self::credentials::{Credentials, NoCredentials, TokenFile};
+pub use self::credentials::{Given, Look, Password, Source, login_text, token_text};
 pub use self::limit::RateLimit;
+pub use self::reach::Reach;
+pub use self::sources::{GivenCell, NoCredentials, PasswordFiles, TokenFile};
 pub use self::transport::ConfigError;
 
 pub(crate) use self::punctual::boot_time;
@@ -53,7 +60,7 @@ pub trait Orion: Send + Sync {
     async fn discover(&self) -> Result<(), Failure>;
 
     /// Gets all that the next [`Orion::create`] needs: a permit of the rate limit, and credentials (read afresh if the
-    /// last answer was a 401). Waits for the permit.
+    /// last answer was a 401; that may be a login). Waits for the permit.
     ///
     /// # Errors
     /// The credentials cannot be had.

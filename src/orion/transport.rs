@@ -5,20 +5,24 @@
 //! request back, and hyper does so only for a request that its connection task never began to write (`TrySendError`
 //! with a `message`): no byte of it was sent.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use reqwest::dns::Resolve;
 use reqwest::{Certificate, Client};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use super::classify::{Asked, Unusable, unsendable};
+use super::classify::{Asked, Unusable, served, unsendable};
 use super::punctual::{Punctual, boot_time};
+use super::reach::{PublicResolver, Reach, SystemResolver};
 use crate::api::{Endpoint, Failure};
 
 /// The largest body that is read, in bytes.
@@ -40,9 +44,31 @@ pub enum ConfigError {
     /// The endpoint and the path of the webhooks make no URL.
     #[error("the URL and the path prefix make no URL together")]
     Endpoint,
+    /// The path of the login is none.
+    #[error("the login path must start with one slash and hold no ?, # or backslash")]
+    LoginPath,
+    /// It would be http.
+    #[error("the connection must use https: only with --allow-insecure-connections may it use http")]
+    NotHttps,
+    /// The host is an address that is not public.
+    #[error(
+        "the connection's host is an address that is not public: only with --allow-insecure-connections may it be used"
+    )]
+    NotPublic,
     /// The TLS set-up failed: there are no roots to trust, most often.
     #[error("no HTTP client can be made: the platform has no trusted certificates and no CA is given")]
     Client,
+}
+
+impl ConfigError {
+    /// The address is not allowed: `InsecureConnection`.
+    #[must_use]
+    pub fn is_insecure(&self) -> bool {
+        match self {
+            Self::NotHttps | Self::NotPublic => true,
+            Self::Ca | Self::Endpoint | Self::LoginPath | Self::Client => false,
+        }
+    }
 }
 
 /// One request, without credentials.
@@ -54,7 +80,7 @@ pub(super) struct Call {
     pub(super) method: Method,
     /// The address.
     pub(super) url: Url,
-    /// The JSON body, which may hold secrets: its `Debug` is never printed.
+    /// The body, which may hold secrets.
     pub(super) body: Option<Body>,
     /// The value of `Idempotency-Key`.
     pub(super) idempotency_key: Option<HeaderValue>,
@@ -62,7 +88,22 @@ pub(super) struct Call {
 
 /// A request body, hidden from `Debug`.
 #[derive(Clone)]
-pub(super) struct Body(pub(super) Bytes);
+pub(super) struct Body {
+    bytes: Bytes,
+    kind: HeaderValue,
+}
+
+impl Body {
+    /// A body of JSON.
+    pub(super) fn json(bytes: Bytes) -> Self {
+        Self { bytes, kind: HeaderValue::from_static("application/json") }
+    }
+
+    /// A body that is a form.
+    pub(super) fn form(bytes: Bytes) -> Self {
+        Self { bytes, kind: HeaderValue::from_static("application/x-www-form-urlencoded") }
+    }
+}
 
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -76,9 +117,20 @@ pub(super) struct Answer {
     body: Zeroizing<Vec<u8>>,
     method: Method,
     host: String,
+    served: Option<SystemTime>,
 }
 
 impl Answer {
+    /// The body as what is expected of it, without a tree of all that it holds. `None` if it is something else.
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// When the answer was made, by the clock of who made it (`Date`).
+    pub(super) fn served(&self) -> Option<SystemTime> {
+        self.served
+    }
+
     /// The body as JSON; `Null` for no body at all.
     ///
     /// # Errors
@@ -110,7 +162,21 @@ impl Transport {
         timeout: Duration,
         ca_pem: Option<&[u8]>,
         system_proxy: bool,
+        reach: Reach,
     ) -> Result<Self, ConfigError> {
+        Self::resolving(endpoint, timeout, ca_pem, system_proxy, reach, Arc::new(SystemResolver))
+    }
+
+    /// The same; where names must lead to public addresses they are looked up with `resolver`.
+    fn resolving(
+        endpoint: &Endpoint,
+        timeout: Duration,
+        ca_pem: Option<&[u8]>,
+        system_proxy: bool,
+        reach: Reach,
+        resolver: Arc<dyn Resolve>,
+    ) -> Result<Self, ConfigError> {
+        reach.check(endpoint)?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let mut builder = Client::builder()
@@ -124,8 +190,13 @@ impl Transport {
             .connect_timeout(MAX_CONNECT.min(timeout.mul_f64(0.75)))
             .timeout(timeout)
             .pool_idle_timeout(POOL_IDLE);
+        // A proxy would look the name up itself, and connect to what it likes.
+        let system_proxy = system_proxy && reach == Reach::Anywhere;
         if !system_proxy {
             builder = builder.no_proxy();
+        }
+        if reach == Reach::PublicOnly {
+            builder = builder.dns_resolver(Arc::new(PublicResolver(resolver)));
         }
         let certificates = ca_pem.map(certificates).transpose()?;
         if let Some(certificates) = &certificates {
@@ -137,6 +208,11 @@ impl Transport {
         let problem = if certificates.is_some() { ConfigError::Ca } else { ConfigError::Client };
         let client = builder.build().map_err(|_| problem)?;
         Ok(Self { client, host: endpoint.host(), timeout })
+    }
+
+    /// The host, for messages.
+    pub(super) fn host(&self) -> &str {
+        &self.host
     }
 
     /// Sends `call` once, with `token` if there is one, and reads the answer.
@@ -181,9 +257,9 @@ impl Transport {
         if let Some(key) = call.idempotency_key {
             request = request.header(IDEMPOTENCY_KEY, key);
         }
-        if let Some(Body(bytes)) = call.body {
+        if let Some(Body { bytes, kind }) = call.body {
             let body = reqwest::Body::wrap(Punctual::new(bytes, until));
-            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
+            request = request.header(CONTENT_TYPE, kind).body(body);
         }
         let asked = Asked { host: &self.host, method: &call.method };
         let response = request.send().await.map_err(|error| asked.no_answer(&error))?;
@@ -199,7 +275,8 @@ impl Transport {
             Unread::CutOff => asked.unusable(status, Unusable::CutOff),
             Unread::TooSlow => asked.unfinished(status),
         })?;
-        Ok(Answer { status, body, method: call.method, host: self.host.clone() })
+        let served = served(&headers);
+        Ok(Answer { status, body, method: call.method, host: self.host.clone(), served })
     }
 }
 
@@ -240,7 +317,12 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use reqwest::dns::{Addrs, Name, Resolving};
+
     use super::*;
+    use crate::api::{FailureClass, Sent};
 
     #[test]
     fn a_ca_that_is_none_is_refused() {
@@ -251,7 +333,7 @@ mod tests {
             "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----",
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
         ] {
-            let made = Transport::new(&endpoint, Duration::from_secs(1), Some(pem.as_bytes()), false);
+            let made = Transport::new(&endpoint, Duration::from_secs(1), Some(pem.as_bytes()), false, Reach::Anywhere);
             assert!(matches!(made, Err(ConfigError::Ca)), "{pem}");
         }
     }
@@ -261,7 +343,50 @@ mod tests {
         let value = authorization(&SecretString::from("t0ken")).unwrap();
         assert!(value.is_sensitive() && !format!("{value:?}").contains("t0ken"));
         assert!(authorization(&SecretString::from("t0\nken")).is_err());
-        let body = Body(Bytes::from_static(b"s3cret"));
-        assert!(!format!("{body:?}").contains("s3cret"));
+        for body in [Body::json(Bytes::from_static(b"s3cret")), Body::form(Bytes::from_static(b"s3cret"))] {
+            assert!(!format!("{body:?}").contains("s3cret"));
+        }
+    }
+
+    /// Leads every name to these addresses.
+    struct Leading(&'static [&'static str]);
+
+    impl Resolve for Leading {
+        fn resolve(&self, _: Name) -> Resolving {
+            let addresses: Vec<SocketAddr> =
+                self.0.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect();
+            Box::pin(async move { Ok(Box::new(addresses.into_iter()) as Addrs) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_refused_before_anything_is_sent() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("https://orion.example.com:{}", listener.local_addr().unwrap().port());
+        let endpoint = Endpoint::new(&base, "/v1alpha").unwrap();
+        for (addresses, class) in [
+            (&["127.0.0.1"][..], FailureClass::Insecure),
+            (&["10.96.0.1"], FailureClass::Insecure),
+            (&["93.184.215.14", "127.0.0.1"], FailureClass::Insecure),
+            (&["::ffff:127.0.0.1"], FailureClass::Insecure),
+            (&[], FailureClass::Unreachable),
+        ] {
+            let resolver = Arc::new(Leading(addresses));
+            let transport =
+                Transport::resolving(&endpoint, Duration::from_secs(2), None, false, Reach::PublicOnly, resolver)
+                    .unwrap();
+            let call = Call {
+                operation: "get",
+                method: Method::GET,
+                url: Url::parse(&base).unwrap(),
+                body: None,
+                idempotency_key: None,
+            };
+            let failure = transport.send(call, None).await.err().unwrap();
+            assert_eq!((failure.class, failure.sent), (class, Sent::No), "{addresses:?} {failure:?}");
+            assert!(!addresses.iter().any(|address| failure.message.contains(address)), "{failure:?}");
+        }
+        let accepted = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(accepted.is_err(), "nobody connected");
     }
 }

@@ -206,6 +206,8 @@ pub fn explain(failure: &Failure) -> String {
             "Give the credentials the right to manage webhooks, then annotate the Webhook with reconcile.fluxcd.io/requestedAt"
         }
         FailureClass::NotFound | FailureClass::MethodNotAllowed => "Check the connection's URL and path prefix",
+        FailureClass::NoLogin => "Trying again by itself, slowly",
+        FailureClass::Insecure => "Give the connection a public address, with https",
         FailureClass::Redirect => "Redirects are never followed; give the connection the address it leads to",
         FailureClass::Conflict => {
             "Find the webhook that is in the way at Orion; remove it, or adopt it with spec.adopt.id"

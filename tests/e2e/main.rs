@@ -11,6 +11,7 @@ mod fleet;
 mod gate;
 mod isolation;
 mod lifecycle;
+mod login;
 mod operator;
 mod orphans;
 mod pauses;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::{any, body_json, header, method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use super::support::{Fixed, SECRET, TOKEN, client, config, desired, with};
+use super::support::{SECRET, TOKEN, client, config, desired, fixed, with};
 
 const ITEM: &str = "/v1alpha/webhooks/wh_1";
 
@@ -40,7 +40,7 @@ async fn a_create_is_what_the_api_says() {
         .expect(1)
         .mount(&server)
         .await;
-    let orion = with(&server.uri(), Fixed(TOKEN));
+    let orion = with(&server.uri(), fixed(TOKEN));
     orion.prepare().await.unwrap();
     assert_eq!(orion.create(&desired(), "attempt-1").await.unwrap(), "7");
     assert_eq!(orion.endpoint().as_str(), format!("{}/v1alpha", server.uri()));
@@ -54,7 +54,7 @@ async fn every_refusal_of_a_create_is_one_request() {
             .respond_with(ResponseTemplate::new(status).insert_header("retry-after", "3"))
             .mount(&server)
             .await;
-        let orion = with(&server.uri(), Fixed(TOKEN));
+        let orion = with(&server.uri(), fixed(TOKEN));
         orion.prepare().await.unwrap();
         let failure = orion.create(&desired(), "attempt").await.unwrap_err();
         assert_eq!((failure.status, failure.sent, count(&server, "POST").await), (Some(status), Sent::Maybe, 1));
@@ -240,7 +240,7 @@ async fn a_refused_token_is_read_again_and_the_call_repeated_once() {
 async fn a_token_that_stays_refused_is_not_tried_again() {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(ResponseTemplate::new(401)).mount(&server).await;
-    let orion = with(&server.uri(), Fixed(TOKEN));
+    let orion = with(&server.uri(), fixed(TOKEN));
     assert_eq!(orion.list().await.unwrap_err().class, FailureClass::Unauthorized);
     assert_eq!(client(&server.uri()).get("wh_1").await.unwrap_err().class, FailureClass::Unauthorized);
     assert_eq!(count(&server, "GET").await, 2);

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use orion_operator::api::{Desired, Endpoint, Failure, InstanceId};
-use orion_operator::orion::{ConnectionConfig, Credentials, HttpOrion, NoCredentials};
+use orion_operator::api::{Desired, Endpoint, InstanceId};
+use orion_operator::orion::{ConnectionConfig, Given, GivenCell, HttpOrion, NoCredentials, Source};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,8 +34,8 @@ pub(crate) fn hasty(base: &str) -> HttpOrion {
     HttpOrion::new(ConnectionConfig { timeout: Duration::from_millis(300), ..config(base) }).unwrap()
 }
 
-pub(crate) fn with(base: &str, credentials: impl Credentials + 'static) -> HttpOrion {
-    HttpOrion::new(ConnectionConfig { credentials: Arc::new(credentials), ..config(base) }).unwrap()
+pub(crate) fn with(base: &str, auth: impl Source + 'static) -> HttpOrion {
+    HttpOrion::new(ConnectionConfig { auth: Arc::new(auth), ..config(base) }).unwrap()
 }
 
 pub(crate) fn desired() -> Desired {
@@ -49,17 +49,8 @@ pub(crate) fn desired() -> Desired {
 }
 
 /// Always the same token.
-pub(crate) struct Fixed(pub(crate) &'static str);
-
-#[async_trait::async_trait]
-impl Credentials for Fixed {
-    async fn bearer(&self) -> Result<Option<SecretString>, Failure> {
-        Ok(Some(SecretString::from(self.0)))
-    }
-
-    async fn epoch(&self) -> u64 {
-        0
-    }
+pub(crate) fn fixed(token: &str) -> GivenCell {
+    GivenCell::new("the Secret of this test", Ok(Given::Token(token.into())))
 }
 
 /// A server over bare TCP. Every connection is given to the handler; requests are counted as they are read.

@@ -164,7 +164,8 @@ fn every_failure_is_explained() {
     use FailureClass as C;
     let statuses = [307, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 425, 429, 500, 501, 503];
     let failures = statuses.into_iter().map(answer);
-    let failures = failures.chain([C::Unreachable, C::Timeout, C::Tls, C::Protocol].map(unsent));
+    let failures =
+        failures.chain([C::Unreachable, C::Timeout, C::Tls, C::Protocol, C::NoLogin, C::Insecure].map(unsent));
     for failure in failures {
         let text = explain(&failure);
         assert!(text.starts_with(failure.message.as_str()) && text.len() > failure.message.len() + 10, "{text}");
@@ -181,6 +182,8 @@ fn every_failure_is_explained() {
         (unsent(C::Timeout), "timeout"),
         (answer(408), "timeout"),
         (answer(422), "Correct the spec"),
+        (unsent(C::NoLogin), "by itself"),
+        (unsent(C::Insecure), "public address"),
     ] {
         assert!(explain(&failure).contains(advice), "{failure:?}");
     }

@@ -98,7 +98,7 @@ fn a_failed_drift_check_leaves_ready_alone() {
         let _operator = world.operator(&["--interval", "1s"]).await;
         world.create("hook", spec("check")).await;
         world.synced("hook").await;
-        let writes = world.writes().len();
+        let writes = world.audited(2).await;
         world.sim.add_fault(Fault::on(Operation::List, Action::status(500)));
         world.sim.add_fault(Fault::on(Operation::Get, Action::status(500)));
         let before = world.sim.requests().len();
@@ -121,7 +121,7 @@ fn an_orion_that_is_down_is_waited_for_with_one_write_each() {
             let webhook = world.ready(&format!("hook-{n}"), "False", "OrionUnavailable").await;
             assert_eq!(condition(&webhook, "Reconciling").as_deref(), Some("True"));
         }
-        let writes = world.writes().len();
+        let writes = world.audited(10).await;
         tokio::time::sleep(Duration::from_secs(6)).await;
         assert_eq!(world.writes().len(), writes, "no write per retry");
         world.sim.restart().await.unwrap();

@@ -45,6 +45,7 @@ fn two_writes_and_one_call_each_then_nothing() {
         assert_eq!(world.calls(Operation::Create), FLEET as u64);
         assert_eq!(world.sim.webhooks().len(), FLEET);
         let mut each: BTreeMap<String, Vec<(String, u16)>> = BTreeMap::new();
+        world.audited(2 * FLEET).await;
         for write in world.writes() {
             each.entry(write.name.clone()).or_default().push((write.request_uri.clone(), write.code));
         }

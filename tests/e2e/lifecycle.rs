@@ -46,7 +46,7 @@ fn each_change_reaches_orion_as_declared() {
         assert_eq!(created.metadata.finalizers.as_deref(), Some(&[FINALIZER.to_owned()][..]));
         assert_eq!(created.status.as_ref().unwrap().endpoint.as_deref(), Some(world.sim.endpoint().as_str()));
         assert_eq!((condition(&created, "Reconciling"), condition(&created, "Stalled")), (None, None));
-        assert_eq!(world.writes().len(), 2, "a create is two writes: {:?}", world.writes());
+        assert_eq!(world.audited(2).await, 2, "a create is two writes: {:?}", world.writes());
 
         // Edited.
         world.merge("hook", json!({"spec": {"userId": "user-43"}})).await;
@@ -66,7 +66,7 @@ fn each_change_reaches_orion_as_declared() {
         assert_eq!(users, [("X-Webhook-Secret".to_owned(), "s3cret-one".to_owned())]);
         assert_eq!(marker.as_deref(), Some(owner.as_str()));
         assert_eq!(world.calls(Operation::Put), 2, "an update is one call");
-        assert_eq!(world.writes().len(), 4, "and one write");
+        assert_eq!(world.audited(4).await, 4, "and one write");
 
         // The Secret rotated.
         world.secret("hook-secret", json!({"token": "s3cret-two"})).await;
@@ -80,7 +80,7 @@ fn each_change_reaches_orion_as_declared() {
         world.deleted("hook").await;
         assert!(world.at_orion("lifecycle").is_empty());
         assert_eq!((world.calls(Operation::Create), world.calls(Operation::Delete)), (1, 1));
-        assert_eq!(world.writes().len(), 6, "a delete is one write: {:?}", world.writes());
+        assert_eq!(world.audited(6).await, 6, "a delete is one write: {:?}", world.writes());
     });
 }
 

@@ -107,7 +107,7 @@ fn a_token_that_expires_is_replaced_without_anyone_noticing() {
         let _operator = world.operator(&["--interval", "1s"]).await;
         world.create("hook", spec("expiring")).await;
         world.synced("hook").await;
-        let writes = world.writes().len();
+        let writes = world.audited(2).await;
         // Rotated in the file first, as a Secret mount does, then revoked.
         world.sim.config(|config| config.static_tokens.push("second-token".into()));
         std::fs::write(&world.token_file, "second-token").unwrap();

@@ -218,6 +218,12 @@ impl World {
         self.audit().into_iter().filter(|event| !matches!(event.verb.as_str(), "get" | "list" | "watch")).collect()
     }
 
+    /// Waits until so many writes are in the audit log, which lags behind the answers a little; gives how many there are.
+    pub async fn audited(&self, writes: usize) -> usize {
+        until("the writes are in the audit log", async || (self.writes().len() >= writes).then_some(())).await;
+        self.writes().len()
+    }
+
     fn audit(&self) -> Vec<AuditEvent> {
         let events = self.plane.audit_events().unwrap();
         events

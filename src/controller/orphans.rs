@@ -74,25 +74,26 @@ pub(super) async fn watch_for_orphans(
     if !connection.settings.ownership {
         return;
     }
-    let mut rounds = Rounds { sightings: Sightings::default(), told: BTreeSet::new() };
+    // A lagging list may still show for so long what was deleted.
+    let apart = context.settings.settle_time(connection.settings.timeout);
+    let mut rounds = Rounds { apart, sightings: Sightings::default(), told: BTreeSet::new() };
+    let interval = context.settings.interval(None);
     let begun = context.clock.boot();
     let work = async {
-        let (mut newer_than, mut at) = (begun, begun + context.settings.interval / 2);
+        let (mut newer_than, mut at) = (begun, begun + interval / 2);
         loop {
             tokio::time::sleep(at.saturating_sub(context.clock.boot())).await;
             let round = rounds.round(&context, &connection, namespaces.as_ref(), newer_than).await;
             let now = context.clock.boot();
-            let regular = now + context.settings.interval * 3 / 2;
             (newer_than, at) = match round {
                 Some(list_begun) => {
                     metrics.orphans(rounds.told.len());
-                    let apart = rounds.apart(&context, &connection);
                     match rounds.sightings.due(apart) {
                         Some(due) => (due, due),
-                        None => (list_begun + Duration::from_nanos(1), regular),
+                        None => (list_begun + Duration::from_nanos(1), now + interval * 3 / 2),
                     }
                 }
-                None => (newer_than, now + context.settings.interval),
+                None => (newer_than, now + interval),
             };
         }
     };
@@ -101,16 +102,13 @@ pub(super) async fn watch_for_orphans(
 
 /// What the rounds on one connection have come to.
 struct Rounds {
+    /// Two of them are at least so far apart.
+    apart: Duration,
     sightings: Sightings,
     told: BTreeSet<String>,
 }
 
 impl Rounds {
-    /// A lagging list may still show for so long what was deleted.
-    fn apart(&self, context: &Context, connection: &ConnectionHandle) -> Duration {
-        context.settings.settle_time(connection.settings.timeout)
-    }
-
     /// One round. Gives when its list was begun, if there was a complete one.
     async fn round(
         &mut self,
@@ -140,7 +138,7 @@ impl Rounds {
             };
         }
         self.sightings.see(list.begun, &ids);
-        self.tell(connection, self.sightings.orphans(self.apart(context, connection)));
+        self.tell(connection, self.sightings.orphans(self.apart));
         Some(list.begun)
     }
 

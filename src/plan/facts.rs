@@ -26,7 +26,16 @@ pub struct Settings {
     pub dry_run: bool,
 }
 
+/// Times are added up: one that is absurdly long must not overflow.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 impl Settings {
+    /// The time between drift checks, where `declared` or nothing is asked for: never less than `--min-interval`.
+    #[must_use]
+    pub fn interval(&self, declared: Option<Duration>) -> Duration {
+        declared.unwrap_or(self.interval).max(self.min_interval).min(LONGEST)
+    }
+
     /// `--create-settle`, never less than the connection's time-out and 3 s.
     #[must_use]
     pub fn settle_time(&self, timeout: Duration) -> Duration {

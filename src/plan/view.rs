@@ -192,7 +192,7 @@ impl View<'_> {
     /// The time between drift checks.
     pub(super) fn interval(&self) -> Duration {
         let declared = self.webhook.spec.interval.as_deref().and_then(|text| parse_duration(text).ok());
-        declared.unwrap_or(self.settings.interval).max(self.settings.min_interval).min(LONGEST)
+        self.settings.interval(declared)
     }
 
     /// How long an effect of ours may take to show.
@@ -266,8 +266,5 @@ impl View<'_> {
 
 /// Time between two looks by GET that it takes to say that a webhook is gone.
 const LOOKS_APART: Duration = Duration::from_secs(2);
-
-/// Times are added up: one that is absurdly long must not overflow.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 pub(super) const UNKNOWN_POLICY: &str = "spec.deletionPolicy: this version knows Delete and Orphan";

@@ -3,6 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResourceExt, ResourceExt};
 
+use super::connection::{ClusterOrionConnection, OrionConnection};
 use super::schema::finish;
 use super::webhook::Webhook;
 
@@ -10,7 +11,7 @@ use super::webhook::Webhook;
 /// attributes cannot express (see `schema::finish`).
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [Webhook::crd()].into_iter().map(finish).collect()
+    [Webhook::crd(), OrionConnection::crd(), ClusterOrionConnection::crd()].into_iter().map(finish).collect()
 }
 
 /// One definition as a YAML document that ends in a line break and says how it was made.

@@ -4,7 +4,10 @@
 //! marker and the classes of failure. `plan`, `orion` and `controller` all depend on this module and it depends
 //! on none of them.
 
+mod access;
+mod connection;
 mod crd;
+mod defaults;
 mod duration;
 mod failure;
 mod marker;
@@ -15,7 +18,13 @@ mod status;
 mod validate;
 mod webhook;
 
+pub use access::{Access, Permit};
+pub use connection::{
+    AdoptionSpec, AuthSpec, ClusterOrionConnection, ClusterOrionConnectionSpec, ConnectionStatus, NamespaceRule,
+    OrionConnection, OrionConnectionSpec, OwnershipSpec, PasswordSecretRef, RateLimitSpec,
+};
 pub use crd::{crds, file_name, to_yaml};
+pub use defaults::{PATH_PREFIX, TIMEOUT, TIMEOUTS};
 pub use duration::parse_duration;
 pub use failure::{Failure, FailureClass, Sent};
 pub use marker::{Attempt, InstanceId, OWNER_HEADER, Owner};
@@ -37,6 +46,8 @@ pub const VERSION: &str = "v1alpha1";
 pub const FIELD_MANAGER: &str = "orion-operator";
 /// The finalizer that holds a `Webhook` until Orion no longer has it.
 pub const FINALIZER: &str = "orion-operator.dev/webhook";
+/// The finalizer that holds a connection until no Webhook uses it.
+pub const CONNECTION_FINALIZER: &str = "orion-operator.dev/connection";
 /// Annotation that records a create attempt before its POST: `<token> <RFC 3339 time> <8 characters of the instance>`.
 pub const CREATE_ATTEMPT: &str = "orion-operator.dev/create-attempt";
 /// Annotation by which a person decides what the operator must not guess.

@@ -118,6 +118,40 @@ pub(super) fn orion_id() -> Rule {
     )
 }
 
+/// Scheme, host and port only, perhaps with one slash at the end: a path belongs into the path prefix.
+pub(super) fn url_is_an_origin() -> Rule {
+    Rule::new(r"!self.matches(r'^[^/?#]*//[^/?#]*(/[^?#]|/?[?#])')")
+        .message("must be scheme, host and port only, like https://acme.example.com; a path belongs into pathPrefix")
+}
+
+/// A path from the root of the host, which cannot be taken for another host.
+pub(super) fn path() -> Rule {
+    matches(r"^/[^/\\?#][^\\?#]*$", "must be a path that starts with one slash and holds no ?, # or backslash")
+}
+
+/// Exactly one kind of credentials.
+pub(super) fn one_kind_of_credentials() -> Rule {
+    Rule::new("has(self.tokenSecretRef) != has(self.passwordSecretRef)")
+        .message("must have exactly one of tokenSecretRef and passwordSecretRef")
+}
+
+/// 1s to 30s.
+pub(super) fn timeout_is_in_bounds() -> Rule {
+    Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('30s')")
+        .message("must be between 1s and 30s")
+}
+
+/// Scope tokens of RFC 6749, section 3.3: separated by spaces in the request, so without any.
+pub(super) fn scopes() -> Rule {
+    Rule::new(r"self.all(scope, scope.matches(r'^[!#-\[\]-~]{1,256}$'))")
+        .message("must be scopes: printable ASCII without spaces, double quotes and backslashes")
+}
+
+/// A rule is for namespaces by name or by label.
+pub(super) fn rule_has_one_subject() -> Rule {
+    Rule::new("has(self.name) != has(self.selector)").message("must have exactly one of name and selector")
+}
+
 /// `connectionRef` stays as it was created. The webhook lives at that connection; following a change would mean to
 /// create it anew elsewhere. A transition rule of the field itself would not see it come or go, so this one is for
 /// the parent. Leaving `kind` out equals writing its default.

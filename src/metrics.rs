@@ -1,5 +1,8 @@
 //! Metrics in the OpenMetrics text format, under the names that dashboards already know.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +22,7 @@ pub struct Metrics {
     registry: Registry,
     reconciles: Family<ReconcileLabels, Counter>,
     orphans: Gauge,
+    orphans_of: Mutex<HashMap<String, usize>>,
 }
 
 impl Default for Metrics {
@@ -37,19 +41,22 @@ impl Default for Metrics {
             "Build information",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { registry, reconciles, orphans }
+        Self { registry, reconciles, orphans, orphans_of: Mutex::default() }
     }
 }
 
 impl Metrics {
     /// Counts a reconcile.
-    pub fn reconciled(&self, result: &'static str) {
-        self.reconciles.get_or_create(&ReconcileLabels { controller: "webhook", result }).inc();
+    pub fn reconciled(&self, controller: &'static str, result: &'static str) {
+        self.reconciles.get_or_create(&ReconcileLabels { controller, result }).inc();
     }
 
-    /// So many webhooks at Orion have lost their Webhook.
-    pub fn orphans(&self, count: usize) {
-        self.orphans.set(i64::try_from(count).unwrap_or(i64::MAX));
+    /// So many webhooks at the Orion of a connection have lost their Webhook. The metric is the sum.
+    pub fn orphans(&self, of: &str, count: usize) {
+        let mut counts = self.orphans_of.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.insert(of.to_owned(), count);
+        counts.retain(|_, count| *count > 0);
+        self.orphans.set(i64::try_from(counts.values().sum::<usize>()).unwrap_or(i64::MAX));
     }
 
     /// The page for `/metrics`.

@@ -7,7 +7,7 @@ use kube::core::{Selector, SelectorExt};
 use super::connection::NamespaceRule;
 
 /// Who may use a connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Access {
     /// Every namespace that can name it: a connection of its own namespace, or the default one without a list.
     All,
@@ -53,6 +53,15 @@ impl Access {
             }
         }
         permit
+    }
+
+    /// Labels of namespaces have a say in it.
+    #[must_use]
+    pub fn depends_on_labels(&self) -> bool {
+        match self {
+            Self::All | Self::Named(_) => false,
+            Self::Rules(rules) => rules.iter().any(|rule| rule.selector.is_some()),
+        }
     }
 }
 

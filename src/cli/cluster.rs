@@ -76,13 +76,19 @@ impl ClusterArgs {
         if let Some(id) = self.instance_id.as_deref().filter(|id| !id.is_empty()) {
             return Ok(InstanceId::new(id));
         }
-        let of_the_account = || std::fs::read_to_string(NAMESPACE_FILE).ok().map(|text| text.trim().to_owned());
-        let namespace = self.operator_namespace.clone().or_else(of_the_account).unwrap_or_else(|| "default".to_owned());
+        let namespace = self.own_namespace();
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let fail = |why: String| ClusterError::InstanceId { namespace: namespace.clone(), why };
         let read = tokio::time::timeout(APISERVER_TIMEOUT, namespaces.get(&namespace)).await;
         let found = read.map_err(|_| fail("no answer in time".into()))?.map_err(|error| fail(error.to_string()))?;
         found.metadata.uid.map(InstanceId::new).ok_or_else(|| fail("it has no UID".into()))
+    }
+
+    /// The operator's own namespace.
+    pub(super) fn own_namespace(&self) -> String {
+        let of_the_account = || std::fs::read_to_string(NAMESPACE_FILE).ok().map(|text| text.trim().to_owned());
+        let given = self.operator_namespace.clone().filter(|name| !name.is_empty());
+        given.or_else(of_the_account).unwrap_or_else(|| "default".to_owned())
     }
 
     /// The namespaces to watch; `None` for all.

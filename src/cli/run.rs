@@ -14,8 +14,10 @@ use tracing::{error, info, warn};
 
 use super::cluster::{APISERVER_TIMEOUT, ClusterArgs, ClusterError, named};
 use super::connection::{ConnectionArgs, ConnectionError};
-use crate::api::parse_duration;
-use crate::controller::{self, ConnectionHandle, ConnectionSettings, ContextConfig, SystemClock, Watching};
+use crate::api::{Access, parse_duration};
+use crate::controller::{
+    self, ConnectionHandle, ConnectionKey, ConnectionSettings, ContextConfig, SystemClock, Terms, Watching,
+};
 use crate::metrics::Metrics;
 use crate::plan::Settings;
 use crate::server;
@@ -54,6 +56,9 @@ pub struct RunArgs {
     /// Webhooks may adopt by id on the default connection
     #[arg(long, env = "ORION_OPERATOR_ALLOW_ADOPTION", value_parser = FalseyValueParser::new())]
     pub allow_adoption: bool,
+    /// OrionConnections may use http and addresses that are not globally routable
+    #[arg(long, env = "ORION_OPERATOR_ALLOW_INSECURE_CONNECTIONS", value_parser = FalseyValueParser::new())]
+    pub allow_insecure_connections: bool,
     /// Time between drift checks where a Webhook names none
     #[arg(long, env = "ORION_OPERATOR_INTERVAL", value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
     pub interval: Duration,
@@ -146,6 +151,8 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
             dry_run: args.dry_run,
         },
         default_connection: connection,
+        operator_namespace: args.cluster.own_namespace(),
+        allow_insecure_connections: args.allow_insecure_connections,
         clock: Arc::new(SystemClock),
         apiserver_timeout: APISERVER_TIMEOUT,
         concurrency: args.max_concurrent_reconciles,
@@ -185,18 +192,16 @@ async fn until_stopped(mut work: tokio::task::JoinHandle<()>, stop: &Cancellatio
     ExitCode::SUCCESS
 }
 
-fn default_connection(args: &RunArgs) -> Result<Option<Arc<ConnectionHandle>>, RunError> {
+fn default_connection(args: &RunArgs) -> Result<Option<(Arc<ConnectionHandle>, Terms)>, RunError> {
     let Some(orion) = args.connection.orion()? else {
-        warn!("no --orion-url: there is no default connection");
+        info!("no --orion-url: there is no default connection");
         return Ok(None);
     };
-    let settings = ConnectionSettings {
-        ownership: args.ownership == Ownership::Header,
-        adoption: args.allow_adoption,
-        namespaces: named(&args.default_connection_namespaces),
-        timeout: args.connection.orion_timeout,
-    };
-    Ok(Some(Arc::new(ConnectionHandle::new(Arc::new(orion), settings, Arc::new(SystemClock)))))
+    let ownership = args.ownership == Ownership::Header;
+    let settings = ConnectionSettings { ownership, timeout: args.connection.orion_timeout };
+    let handle = ConnectionHandle::new(ConnectionKey::Default, Arc::new(orion), settings, Arc::new(SystemClock));
+    let access = named(&args.default_connection_namespaces).map_or(Access::All, Access::Named);
+    Ok(Some((Arc::new(handle), Terms { access, adoption: args.allow_adoption })))
 }
 
 async fn listen(bind: Bind, router: axum::Router, stop: &CancellationToken) -> Result<(), RunError> {

@@ -4,19 +4,22 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
+use futures::channel::mpsc;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
-
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::connection::ConnectionHandle;
+use super::connections::{ConnectionHandle, ConnectionKey, Offer, Reached, Registry, Slot, Terms};
 use super::events;
-use crate::api::{Webhook, WebhookSpec};
-use crate::plan::{Connection, Memory, Settings};
+use super::watch::Watching;
+use crate::api::{FINALIZER, Webhook, WebhookSpec};
+use crate::metrics::Metrics;
+use crate::plan::{Boot, Memory, Settings};
 
 /// A Webhook that may not decode.
 pub type Guarded = DeserializeGuard<Webhook>;
@@ -32,6 +35,8 @@ pub(super) struct Entry {
     pub released: bool,
     /// Reconciles in a row that ended in an error of ours or of the apiserver.
     pub errors: u32,
+    /// Since when it waits to hear of its connection.
+    pub waiting: Option<Boot>,
 }
 
 /// What a [`Context`] is made of.
@@ -40,8 +45,12 @@ pub struct ContextConfig {
     pub client: Client,
     /// Settings that decisions depend on.
     pub settings: Settings,
-    /// The default connection, if there is one.
-    pub default_connection: Option<Arc<ConnectionHandle>>,
+    /// The default connection, if there is one, and who may use it.
+    pub default_connection: Option<(Arc<ConnectionHandle>, Terms)>,
+    /// Where the Secrets of ClusterOrionConnections are.
+    pub operator_namespace: String,
+    /// OrionConnections may use http and addresses that are not globally routable.
+    pub allow_insecure_connections: bool,
     /// Clocks.
     pub clock: Arc<dyn Clock>,
     /// The longest time for one call to the apiserver.
@@ -50,40 +59,72 @@ pub struct ContextConfig {
     pub concurrency: u16,
 }
 
+/// Caches of what is watched, and the way to bring a Webhook back; one of each for each scope.
+pub(super) struct Caches {
+    pub webhooks: Vec<Store<Guarded>>,
+    pub secrets: Vec<Store<PartialObjectMeta<Secret>>>,
+    /// Only where all namespaces are watched.
+    pub namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
+    pub wakes: Vec<mpsc::UnboundedSender<ObjectRef<Guarded>>>,
+}
+
 /// What all reconciles share.
 pub struct Context {
     pub(super) client: Client,
     pub(super) settings: Settings,
-    pub(super) default_connection: Option<Arc<ConnectionHandle>>,
+    pub(super) operator_namespace: String,
+    pub(super) allow_insecure: bool,
+    pub(super) registry: Registry,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) apiserver_timeout: Duration,
     pub(super) recorder: Recorder,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) webhooks: Vec<Store<Guarded>>,
     pub(super) secrets: Vec<Store<PartialObjectMeta<Secret>>>,
     pub(super) slots: Semaphore,
+    /// The namespaces that are watched; `None` for all.
+    pub(super) watched: Option<BTreeSet<String>>,
+    /// Others may have Webhooks of the same namespaces: this one watches only those with certain labels.
+    pub(super) is_shard: bool,
+    pub(super) stop: CancellationToken,
+    pub(super) namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
+    wakes: Vec<mpsc::UnboundedSender<ObjectRef<Guarded>>>,
     entries: Mutex<HashMap<ObjectRef<Webhook>, Entry>>,
 }
 
 impl Context {
     /// A context over the given caches.
-    #[must_use]
-    pub fn new(
+    pub(super) fn new(
         config: ContextConfig,
-        webhooks: Vec<Store<Guarded>>,
-        secrets: Vec<Store<PartialObjectMeta<Secret>>>,
+        watching: &Watching,
+        caches: Caches,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
     ) -> Self {
-        let ContextConfig { client, settings, default_connection, clock, apiserver_timeout, concurrency } = config;
-        let recorder = events::recorder(client.clone());
+        let recorder = events::recorder(config.client.clone());
+        let Caches { webhooks, secrets, namespaces, wakes } = caches;
+        let default = config.default_connection.map(|(handle, terms)| {
+            handle.allow_adoption(terms.adoption);
+            Slot { terms, offer: Offer::Usable, handle: Some(handle), deleting: false }
+        });
         Self {
-            client,
-            settings,
-            default_connection,
-            clock,
-            apiserver_timeout,
+            client: config.client,
+            settings: config.settings,
+            operator_namespace: config.operator_namespace,
+            allow_insecure: config.allow_insecure_connections,
+            registry: Registry::new(default, watching.namespaces.is_none(), config.concurrency),
+            clock: config.clock,
+            apiserver_timeout: config.apiserver_timeout,
             recorder,
+            metrics,
             webhooks,
             secrets,
-            slots: Semaphore::new(concurrency.into()),
+            slots: Semaphore::new(config.concurrency.into()),
+            watched: watching.namespaces.clone(),
+            is_shard: watching.label_selector.is_some(),
+            stop,
+            namespaces,
+            wakes,
             entries: Mutex::default(),
         }
     }
@@ -127,28 +168,63 @@ impl Context {
     }
 
     /// The connection of a Webhook, with what a decision may depend on.
-    pub(super) async fn connection(&self, webhook: &Webhook) -> (Option<Arc<ConnectionHandle>>, Connection) {
-        if let Some(reference) = &webhook.spec.connection_ref {
-            let kind = reference.kind.unwrap_or_default();
-            let message = format!(
-                "There is no {kind:?} named {}. Create it, or take spec.connectionRef out of a new Webhook to use the default connection",
-                reference.name
-            );
-            return (None, Connection::Missing { message });
+    pub(super) async fn reach(&self, webhook: &Webhook) -> Reached {
+        let namespace = ObjectRef::new(&webhook.namespace().unwrap_or_default());
+        let namespace = self.namespaces.as_ref().and_then(|store| store.get(&namespace));
+        let none = BTreeMap::new();
+        let labels = namespace.as_ref().map(|namespace| namespace.metadata.labels.as_ref().unwrap_or(&none));
+        match self.registry.reach(webhook, labels) {
+            // The look at an object's connection has done so already.
+            Reached::Found(Some(handle), _) if handle.key == ConnectionKey::Default => {
+                handle.discover().await;
+                let facts = handle.facts();
+                Reached::Found(Some(handle), crate::plan::Connection::Usable(Box::new(facts)))
+            }
+            reached @ (Reached::Found(..) | Reached::Pending) => reached,
         }
-        let Some(handle) = &self.default_connection else {
-            let message = "The operator has no default connection. Start it with --orion-url, or name a connection in spec.connectionRef";
-            return (None, Connection::Missing { message: message.into() });
+    }
+
+    /// Brings the Webhooks of a connection back.
+    pub(super) fn wake(&self, key: &ConnectionKey) {
+        self.wake_those(|webhook| ConnectionKey::of(webhook).as_ref() == Some(key));
+    }
+
+    /// Brings the Webhooks of a namespace back that use a connection of the cluster: its labels may be others now.
+    pub(super) fn wake_namespace(&self, name: &str) {
+        self.wake_those(|webhook| {
+            let uses_cluster = matches!(ConnectionKey::of(webhook), Some(ConnectionKey::Cluster { .. }));
+            uses_cluster && webhook.metadata.namespace.as_deref() == Some(name)
+        });
+    }
+
+    /// Brings the Webhooks of the scope at `index` back that refer to a Secret, or to any.
+    pub(super) fn wake_users_of(&self, index: usize, secret: Option<(&str, &str)>) {
+        let (Some(store), Some(wake)) = (self.webhooks.get(index), self.wakes.get(index)) else { return };
+        wake_those_in(store, wake, |webhook| {
+            let names = webhook.spec.secret_names();
+            match secret {
+                Some((namespace, name)) => {
+                    webhook.metadata.namespace.as_deref() == Some(namespace) && names.contains(&name)
+                }
+                None => !names.is_empty(),
+            }
+        });
+    }
+
+    /// Brings Webhooks back.
+    pub(super) fn wake_those(&self, are_meant: impl Fn(&Webhook) -> bool) {
+        for (store, wake) in self.webhooks.iter().zip(&self.wakes) {
+            wake_those_in(store, wake, &are_meant);
+        }
+    }
+
+    /// How many Webhooks in the caches hold something at a connection.
+    pub(super) fn users(&self, key: &ConnectionKey) -> usize {
+        let holds = |webhook: &Webhook| {
+            let is_held = webhook.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+            (is_held && ConnectionKey::of(webhook).as_ref() == Some(key)).then_some(())
         };
-        let namespace = webhook.namespace().unwrap_or_default();
-        if handle.settings.namespaces.as_ref().is_some_and(|allowed| !allowed.contains(&namespace)) {
-            let message = format!(
-                "The default connection does not serve the namespace {namespace}. Ask its administrator to add it to --default-connection-namespaces"
-            );
-            return (None, Connection::NotAllowed { message });
-        }
-        handle.discover().await;
-        (Some(Arc::clone(handle)), Connection::Usable(Box::new(handle.facts())))
+        self.pick(holds).count()
     }
 
     /// What `pick` gives for the Webhooks in the caches.
@@ -165,9 +241,13 @@ impl Context {
         self.webhooks.iter().flat_map(|store| store.state()).map(|guarded| name(&guarded)).collect()
     }
 
-    /// Ids that Webhooks have stored for an endpoint. One that is going may be gone at Orion already, and rightly.
-    pub(super) fn stored_ids(&self, endpoint: &str) -> BTreeSet<String> {
+    /// Ids that Webhooks of a connection have stored for its endpoint: another connection to the same place may see another
+    /// account. One that is going may be gone at Orion already, and rightly.
+    pub(super) fn stored_ids(&self, key: &ConnectionKey, endpoint: &str) -> BTreeSet<String> {
         self.pick(|webhook| {
+            if ConnectionKey::of(webhook).as_ref() != Some(key) {
+                return None;
+            }
             let status = webhook.status.as_ref().filter(|_| webhook.metadata.deletion_timestamp.is_none())?;
             status.webhook_id.clone().filter(|_| status.endpoint.as_deref() == Some(endpoint))
         })
@@ -195,5 +275,15 @@ impl Context {
                 (name.to_owned(), secret.and_then(|secret| secret.resource_version()))
             })
             .collect()
+    }
+}
+
+fn wake_those_in(
+    store: &Store<Guarded>,
+    wake: &mpsc::UnboundedSender<ObjectRef<Guarded>>,
+    are_meant: impl Fn(&Webhook) -> bool,
+) {
+    for guarded in store.state().iter().filter(|guarded| guarded.0.as_ref().is_ok_and(&are_meant)) {
+        let _receiver_is_gone = wake.unbounded_send(ObjectRef::from_obj(guarded.as_ref())).is_err();
     }
 }

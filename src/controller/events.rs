@@ -7,7 +7,7 @@ use kube::{Client, Resource};
 use tracing::debug;
 
 use super::context::Context;
-use crate::api::{FIELD_MANAGER, Readiness, Reason, State, Webhook};
+use crate::api::{FIELD_MANAGER, Readiness, Reason, State};
 
 /// Notes are cut to this many bytes (events.k8s.io/v1 allows 1 kB).
 const NOTE_BYTES: usize = 1000;
@@ -18,7 +18,7 @@ pub(super) fn recorder(client: Client) -> Recorder {
 }
 
 /// Tells of a transition, in the background.
-pub(super) fn publish(context: &Context, webhook: &Webhook, readiness: &Readiness) {
+pub(super) fn publish<K: Resource<DynamicType = ()>>(context: &Context, object: &K, readiness: &Readiness) {
     if readiness.reason == Reason::Progressing {
         return;
     }
@@ -27,18 +27,24 @@ pub(super) fn publish(context: &Context, webhook: &Webhook, readiness: &Readines
         State::Unknown | State::Retrying if readiness.reason == Reason::Deleting => EventType::Normal,
         State::Unknown | State::Retrying | State::Stalled => EventType::Warning,
     };
-    send(context, webhook, type_, readiness.reason.as_str(), readiness.message.clone());
+    send(context, object, type_, readiness.reason.as_str(), readiness.message.clone());
 }
 
 /// Tells something that is no condition.
-pub(super) fn send(context: &Context, webhook: &Webhook, type_: EventType, reason: &str, mut note: String) {
+pub(super) fn send<K: Resource<DynamicType = ()>>(
+    context: &Context,
+    object: &K,
+    type_: EventType,
+    reason: &str,
+    mut note: String,
+) {
     while note.len() > NOTE_BYTES {
         note.pop();
     }
     let event =
         Event { type_, reason: reason.to_owned(), note: Some(note), action: "Reconcile".into(), secondary: None };
     // A reference with a resourceVersion would keep equal events from being counted together.
-    let mut reference = webhook.object_ref(&());
+    let mut reference = object.object_ref(&());
     reference.resource_version = None;
     let recorder = context.recorder.clone();
     tokio::spawn(async move {

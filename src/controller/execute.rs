@@ -117,7 +117,7 @@ impl Reconcile<'_> {
         let Some(handle) = self.handle.clone() else { return };
         let context = self.context;
         let endpoint = handle.orion.endpoint().as_str().to_owned();
-        let result = self.patiently(handle.list(begun_after, || context.stored_ids(&endpoint))).await;
+        let result = self.patiently(handle.list(begun_after, || context.stored_ids(&handle.key, &endpoint))).await;
         if let Ok(snapshot) = &result {
             let owner = handle.settings.ownership.then(|| self.owner(&context.settings.instance));
             let stored = self.webhook.status.as_ref().and_then(|status| status.webhook_id.as_deref());
@@ -133,7 +133,7 @@ impl Reconcile<'_> {
     async fn look_at_others(&mut self) {
         let Some(handle) = self.handle.clone() else { return };
         let Some(id) = self.webhook.status.as_ref().and_then(|status| status.webhook_id.clone()) else { return };
-        let stored = self.context.stored_ids(handle.orion.endpoint().as_str());
+        let stored = self.context.stored_ids(&handle.key, handle.orion.endpoint().as_str());
         let interval = self.context.settings.interval;
         let others = self.patiently(handle.look_at_others(&id, &stored, interval)).await;
         self.round.others = Some(others);

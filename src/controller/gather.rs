@@ -63,7 +63,7 @@ fn collect(webhook: &Webhook, secrets: &[(&str, Wiped)]) -> Result<SecretValues,
 }
 
 fn value_of(secret: &Secret, name: &str, key: &str, header: &str) -> Result<SecretString, SecretProblem> {
-    if let Some(type_) = secret.type_.as_deref().filter(|type_| REFUSED_TYPES.contains(type_)) {
+    if let Some(type_) = refused_type(secret) {
         return Err(invalid(format!(
             "The Secret {name} is of type {type_}, which is never sent out. Name another Secret"
         )));
@@ -96,8 +96,13 @@ fn invalid(message: String) -> SecretProblem {
     SecretProblem { reason: Reason::SecretInvalid, message }
 }
 
+/// The type of a Secret that is never sent anywhere.
+pub(super) fn refused_type(secret: &Secret) -> Option<&str> {
+    secret.type_.as_deref().filter(|type_| REFUSED_TYPES.contains(type_))
+}
+
 /// A Secret whose values are overwritten when it is dropped.
-struct Wiped(Secret);
+pub(super) struct Wiped(pub(super) Secret);
 
 impl Drop for Wiped {
     fn drop(&mut self) {

@@ -2,7 +2,7 @@
 //! writes the status. No decision is made here.
 
 mod clock;
-mod connection;
+mod connections;
 mod context;
 mod events;
 mod execute;
@@ -14,7 +14,7 @@ mod undecodable;
 mod watch;
 
 pub use clock::{Clock, SystemClock};
-pub use connection::{ConnectionHandle, ConnectionSettings};
+pub use connections::{ConnectionHandle, ConnectionKey, ConnectionSettings, Terms};
 pub use context::{Context, ContextConfig};
 pub use patch::ApiError;
 pub use reconcile::{ReconcileError, reconcile};

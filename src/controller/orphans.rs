@@ -9,7 +9,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::connection::ConnectionHandle;
+use super::connections::ConnectionHandle;
 use super::context::Context;
 use super::patch::{ApiError, within};
 use super::watch::scoped;
@@ -67,8 +67,6 @@ fn no_such_kind(error: ApiError) -> ApiError {
 pub(super) async fn watch_for_orphans(
     context: Arc<Context>,
     connection: Arc<ConnectionHandle>,
-    namespaces: Option<BTreeSet<String>>,
-    metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
     if !connection.settings.ownership {
@@ -79,15 +77,16 @@ pub(super) async fn watch_for_orphans(
     let mut rounds = Rounds { apart, sightings: Sightings::default(), told: BTreeSet::new() };
     let interval = context.settings.interval(None);
     let begun = context.clock.boot();
+    let told = Told { metrics: Arc::clone(&context.metrics), of: format!("{:?}", connection.key) };
     let work = async {
         let (mut newer_than, mut at) = (begun, begun + interval / 2);
         loop {
             tokio::time::sleep(at.saturating_sub(context.clock.boot())).await;
-            let round = rounds.round(&context, &connection, namespaces.as_ref(), newer_than).await;
+            let round = rounds.round(&context, &connection, newer_than).await;
             let now = context.clock.boot();
             (newer_than, at) = match round {
                 Some(list_begun) => {
-                    metrics.orphans(rounds.told.len());
+                    told.set(rounds.told.len());
                     match rounds.sightings.due(apart) {
                         Some(due) => (due, due),
                         None => (list_begun + Duration::from_nanos(1), now + interval * 3 / 2),
@@ -100,6 +99,24 @@ pub(super) async fn watch_for_orphans(
     stop.run_until_cancelled(work).await;
 }
 
+/// What one connection adds to the metric, as long as it is there.
+struct Told {
+    metrics: Arc<Metrics>,
+    of: String,
+}
+
+impl Told {
+    fn set(&self, count: usize) {
+        self.metrics.orphans(&self.of, count);
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
 /// What the rounds on one connection have come to.
 struct Rounds {
     /// Two of them are at least so far apart.
@@ -110,20 +127,14 @@ struct Rounds {
 
 impl Rounds {
     /// One round. Gives when its list was begun, if there was a complete one.
-    async fn round(
-        &mut self,
-        context: &Context,
-        connection: &ConnectionHandle,
-        namespaces: Option<&BTreeSet<String>>,
-        newer_than: Boot,
-    ) -> Option<Boot> {
+    async fn round(&mut self, context: &Context, connection: &ConnectionHandle, newer_than: Boot) -> Option<Boot> {
         let facts = connection.facts();
         if facts.trouble.is_some() || facts.capabilities.list == Support::Absent {
             return None;
         }
-        let stored = || context.stored_ids(facts.endpoint.as_str());
+        let stored = || context.stored_ids(&connection.key, facts.endpoint.as_str());
         let list = connection.list(newer_than, stored).await.ok().filter(|list| list.is_complete())?;
-        let instance = &context.settings.instance;
+        let (instance, namespaces) = (&context.settings.instance, context.watched.as_ref());
         let cached = context.names();
         let names = cached.iter().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
         // Mostly the cache has them all, and the apiserver need not be asked.

@@ -9,15 +9,18 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
+use super::connections::ConnectionObject;
 use super::context::Context;
-use crate::api::{CREATE_ATTEMPT, FIELD_MANAGER, FINALIZER, RESOLVE, Webhook, WebhookStatus};
+use crate::api::{
+    CONNECTION_FINALIZER, CREATE_ATTEMPT, ConnectionStatus, FIELD_MANAGER, FINALIZER, RESOLVE, Webhook, WebhookStatus,
+};
 use crate::plan::Guard;
 
 /// A call to the apiserver that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// Something was not as tested, or the object is gone: read again and decide again.
-    #[error("the Webhook changed meanwhile")]
+    #[error("the object changed meanwhile")]
     Changed,
     /// The apiserver refused.
     #[error("the apiserver refused to {what}: {reason} ({code})")]
@@ -84,7 +87,7 @@ pub(super) async fn begin_attempt(
     resolved: bool,
 ) -> Result<Webhook, ApiError> {
     let mut operations = vec![test_version(webhook)];
-    operations.extend(hold(webhook));
+    operations.extend(hold(webhook, FINALIZER));
     operations.extend(annotate(webhook, CREATE_ATTEMPT, text));
     if resolved {
         operations.push(remove(&annotation(RESOLVE)));
@@ -95,7 +98,7 @@ pub(super) async fn begin_attempt(
 /// The finalizer alone.
 pub(super) async fn add_finalizer(context: &Context, webhook: &Webhook) -> Result<Webhook, ApiError> {
     let mut operations = vec![test_version(webhook)];
-    operations.extend(hold(webhook));
+    operations.extend(hold(webhook, FINALIZER));
     metadata(context, webhook, "add the finalizer", operations).await
 }
 
@@ -106,9 +109,7 @@ pub(super) async fn clear_resolve(context: &Context, webhook: &Webhook) -> Resul
 
 /// Takes the finalizer off, and a person's decision with it.
 pub(super) async fn release(context: &Context, webhook: &Webhook) -> Result<(), ApiError> {
-    let Some(index) = webhook.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else { return Ok(()) };
-    let place = pointer(&["metadata", "finalizers", &index.to_string()]);
-    let mut operations = vec![test_version(webhook), test(&place, json!(FINALIZER)), remove(&place)];
+    let Some(mut operations) = let_go(webhook, FINALIZER) else { return Ok(()) };
     if webhook.annotations().contains_key(RESOLVE) {
         operations.push(remove(&annotation(RESOLVE)));
     }
@@ -145,7 +146,7 @@ pub(super) async fn conditions_dynamic(
     conditions: Value,
     generation: i64,
 ) -> Result<(), ApiError> {
-    let mut operations = vec![test(&pointer(&["metadata", "resourceVersion"]), json!(object.resource_version()))];
+    let mut operations = vec![test_version(object)];
     if object.data.get("status").is_none() {
         operations.push(add(&pointer(&["status"]), json!({})));
     }
@@ -165,12 +166,50 @@ pub(super) async fn release_dynamic(
     context: &Context,
     api: &Api<DynamicObject>,
     object: &DynamicObject,
+    finalizer: &str,
 ) -> Result<(), ApiError> {
-    let Some(index) = object.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else { return Ok(()) };
-    let place = pointer(&["metadata", "finalizers", &index.to_string()]);
-    let version = test(&pointer(&["metadata", "resourceVersion"]), json!(object.resource_version()));
-    let patch: Patch<()> = Patch::Json(JsonPatch(vec![version, test(&place, json!(FINALIZER)), remove(&place)]));
+    let Some(operations) = let_go(object, finalizer) else { return Ok(()) };
+    let patch: Patch<()> = Patch::Json(JsonPatch(operations));
     call(context, "remove the finalizer", api.patch(&object.name_any(), &parameters(), &patch)).await.map(|_| ())
+}
+
+/// Our finalizer on a connection.
+pub(super) async fn hold_connection<K: ConnectionObject>(context: &Context, object: &K) -> Result<K, ApiError> {
+    let mut operations = vec![test_version(object)];
+    operations.extend(hold(object, CONNECTION_FINALIZER));
+    patch_connection(context, "add the finalizer to the connection", object, operations).await
+}
+
+/// Takes our finalizer off a connection.
+pub(super) async fn release_connection<K: ConnectionObject>(context: &Context, object: &K) -> Result<(), ApiError> {
+    let Some(operations) = let_go(object, CONNECTION_FINALIZER) else { return Ok(()) };
+    patch_connection(context, "remove the finalizer of the connection", object, operations).await.map(|_| ())
+}
+
+async fn patch_connection<K: ConnectionObject>(
+    context: &Context,
+    what: &'static str,
+    object: &K,
+    operations: Vec<PatchOperation>,
+) -> Result<K, ApiError> {
+    let patch: Patch<()> = Patch::Json(JsonPatch(operations));
+    let api = K::api(&context.client, object.meta());
+    call(context, what, api.patch(&object.name_any(), &parameters(), &patch)).await
+}
+
+/// The whole status of a connection.
+pub(super) async fn connection_status<K: ConnectionObject>(
+    context: &Context,
+    object: &K,
+    status: &ConnectionStatus,
+) -> Result<K, ApiError> {
+    let what = "write the status of the connection";
+    let value =
+        serde_json::to_value(status).map_err(|error| ApiError::Unreachable { what, error: error.to_string() })?;
+    let operations = vec![test_version(object), add(&pointer(&["status"]), value)];
+    let patch: Patch<()> = Patch::Json(JsonPatch(operations));
+    let api = K::api(&context.client, object.meta());
+    call(context, what, api.patch_status(&object.name_any(), &parameters(), &patch)).await
 }
 
 async fn metadata(
@@ -192,12 +231,19 @@ fn parameters() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-fn hold(webhook: &Webhook) -> Vec<PatchOperation> {
+/// Takes a finalizer off. `None` if it is not on.
+fn let_go(object: &impl ResourceExt, finalizer: &str) -> Option<Vec<PatchOperation>> {
+    let index = object.finalizers().iter().position(|known| known == finalizer)?;
+    let place = pointer(&["metadata", "finalizers", &index.to_string()]);
+    Some(vec![test_version(object), test(&place, json!(finalizer)), remove(&place)])
+}
+
+fn hold(object: &impl ResourceExt, finalizer: &str) -> Vec<PatchOperation> {
     let list = pointer(&["metadata", "finalizers"]);
-    match webhook.metadata.finalizers.as_deref() {
-        None | Some([]) => vec![add(&list, json!([FINALIZER]))],
-        Some(finalizers) if finalizers.iter().any(|finalizer| finalizer == FINALIZER) => Vec::new(),
-        Some(_) => vec![add(&pointer(&["metadata", "finalizers", "-"]), json!(FINALIZER))],
+    match object.finalizers() {
+        [] => vec![add(&list, json!([finalizer]))],
+        known if known.iter().any(|known| known == finalizer) => Vec::new(),
+        _ => vec![add(&pointer(&["metadata", "finalizers", "-"]), json!(finalizer))],
     }
 }
 
@@ -209,8 +255,8 @@ fn annotate(webhook: &Webhook, key: &str, value: &str) -> Vec<PatchOperation> {
     }
 }
 
-fn test_version(webhook: &Webhook) -> PatchOperation {
-    test(&pointer(&["metadata", "resourceVersion"]), json!(webhook.resource_version()))
+fn test_version(object: &impl ResourceExt) -> PatchOperation {
+    test(&pointer(&["metadata", "resourceVersion"]), json!(object.resource_version()))
 }
 
 fn annotation(key: &str) -> PointerBuf {

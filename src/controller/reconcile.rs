@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::clock::chance;
-use super::connection::ConnectionHandle;
+use super::connections::{ConnectionHandle, Reached};
 use super::context::{Context, Entry, Guarded};
-use super::patch::ApiError;
+use super::patch::{self, ApiError};
 use super::undecodable;
 use crate::api::Webhook;
-use crate::plan::{Connection, Round, Step, View, backoff, plan};
+use crate::plan::{Connection, Guard, Round, Step, View, backoff, plan, progressing};
 
 /// The longest reconcile. Longer than any chain of calls with their own time-outs should take: only a safety net, and
 /// even then nothing is lost, because what was sent is remembered before it is sent.
@@ -62,8 +62,15 @@ pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<A
         }
     };
     let key = ObjectRef::from_obj(&cached);
+    // In this order: who waits for its share takes no place from others.
+    let share = context.registry.share(&cached);
+    let _share = match &share {
+        Some(share) => share.acquire().await.ok(),
+        None => None,
+    };
     let Ok(_slot) = context.slots.acquire().await else { return Ok(Action::await_change()) };
-    let work = AssertUnwindSafe(Reconcile::new(&context, key, cached).run()).catch_unwind();
+    // Boxed: thousands may wait for their place, and need not be as large as one that is at work.
+    let work = Box::pin(AssertUnwindSafe(Reconcile::new(&context, key, cached).run()).catch_unwind());
     match tokio::time::timeout(DEADLINE, work).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(ReconcileError::Panic),
@@ -108,7 +115,7 @@ impl<'a> Reconcile<'a> {
             entry,
             webhook,
             handle: None,
-            connection: Connection::Missing { message: String::new() },
+            connection: Connection::Missing { message: String::new(), lost: false },
             round: Round::default(),
             fresh: false,
             jitter: chance.random(),
@@ -123,7 +130,11 @@ impl<'a> Reconcile<'a> {
             return Ok(Action::await_change());
         }
         let webhook = self.webhook.clone();
-        (self.handle, self.connection) = self.patiently(context.connection(&webhook)).await;
+        match self.patiently(context.reach(&webhook)).await {
+            Reached::Found(handle, connection) => (self.handle, self.connection) = (handle, connection),
+            Reached::Pending => return Ok(self.wait_for_connection().await?),
+        }
+        self.entry.waiting = None;
         for _ in 0..STEPS_AT_MOST {
             let step = self.next();
             debug!(step = step.name(), "step");
@@ -156,6 +167,25 @@ impl<'a> Reconcile<'a> {
             }
         }
         Err(ReconcileError::Restless)
+    }
+
+    /// It is not known yet how the connection stands: whoever finds out brings the Webhook back. What takes longer is told.
+    async fn wait_for_connection(&mut self) -> Result<Action, ApiError> {
+        let now = self.context.clock.boot();
+        let since = *self.entry.waiting.get_or_insert(now);
+        let left = PATIENCE.saturating_sub(now.saturating_sub(since));
+        if left.is_zero()
+            && let Some(status) = self.with_view(&self.entry.memory, progressing)
+        {
+            let told = patch::write_status(self.context, &self.webhook, &status, &Guard::ResourceVersion).await;
+            match told {
+                Ok(updated) => self.entry.latest = Some(updated),
+                Err(ApiError::Changed) => self.entry.latest = None,
+                Err(error) => return Err(error),
+            }
+        }
+        self.context.remember(&self.key, &self.entry);
+        Ok(Action::requeue(left.max(Duration::from_millis(500)).min(PATIENCE)))
     }
 
     /// The facts of this moment, and what to do.

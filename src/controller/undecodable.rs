@@ -1,4 +1,6 @@
-//! A stored object that does not decode as a Webhook: it says so itself, keeps all that it has stored, and holds nobody up.
+//! A stored object that does not decode: it says so itself, keeps all that it has stored, and holds nobody up.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -8,9 +10,10 @@ use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
 
+use super::connections::ConnectionObject;
 use super::context::Context;
 use super::patch::{self, ApiError, call};
-use crate::api::{FINALIZER, RESOLVE, Readiness, Reason, Webhook, conditions};
+use crate::api::{CONNECTION_FINALIZER, FINALIZER, RESOLVE, Readiness, Reason, Webhook, conditions};
 
 /// Tells on the object that it does not decode, once for each generation. Deletion waits until it decodes again, or a
 /// person lets it go.
@@ -24,18 +27,62 @@ pub(super) async fn reconcile(context: &Context, metadata: &ObjectMeta) -> Resul
     };
     let is_deleting = object.metadata.deletion_timestamp.is_some();
     if is_deleting && object.annotations().get(RESOLVE).is_some_and(|text| text.trim() == "abandon") {
-        patch::release_dynamic(context, &api, &object).await?;
+        patch::release_dynamic(context, &api, &object, FINALIZER).await?;
         return Ok(Action::await_change());
     }
     let wanted = told(&object, is_deleting, context.clock.wall());
+    tell(context, &api, &object, wanted).await?;
+    Ok(Action::await_change())
+}
+
+/// The same for a connection, which goes when no Webhook uses it.
+pub(super) async fn tell_connection<K: ConnectionObject>(
+    context: &Context,
+    metadata: &ObjectMeta,
+    users: usize,
+) -> Result<Action, ApiError> {
+    let resource = ApiResource::erase::<K>(&());
+    let api: Api<DynamicObject> = match &metadata.namespace {
+        Some(namespace) => Api::namespaced_with(context.client.clone(), namespace, &resource),
+        None => Api::all_with(context.client.clone(), &resource),
+    };
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let Some(object) = call(context, "read an object that does not decode", api.get_opt(name)).await? else {
+        return Ok(Action::await_change());
+    };
+    let is_deleting = object.metadata.deletion_timestamp.is_some();
+    if is_deleting && users == 0 {
+        patch::release_dynamic(context, &api, &object, CONNECTION_FINALIZER).await?;
+        return Ok(Action::await_change());
+    }
+    let (kind, name) = (K::kind(&()), object.name_any());
+    let message = if is_deleting {
+        format!("{users} Webhooks still use it: it goes when they are deleted")
+    } else {
+        format!(
+            "The stored object does not decode as {kind}. Compare it with kubectl explain and apply it again: {name}"
+        )
+    };
+    let wanted = conditions_of(&object, message, is_deleting, context.clock.wall());
+    tell(context, &api, &object, wanted).await?;
+    Ok(if is_deleting { Action::requeue(Duration::from_secs(5)) } else { Action::await_change() })
+}
+
+/// Writes the conditions if they say something new.
+async fn tell(
+    context: &Context,
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+    wanted: Value,
+) -> Result<(), ApiError> {
     let generation = object.metadata.generation;
     let known = object.data.get("status");
     let known_conditions = known.and_then(|status| status.get("conditions"));
     let known_generation = known.and_then(|status| status.get("observedGeneration")).and_then(Value::as_i64);
     if known_conditions != Some(&wanted) || known_generation != generation {
-        patch::conditions_dynamic(context, &api, &object, wanted, generation.unwrap_or_default()).await?;
+        patch::conditions_dynamic(context, api, object, wanted, generation.unwrap_or_default()).await?;
     }
-    Ok(Action::await_change())
+    Ok(())
 }
 
 fn told(object: &DynamicObject, is_deleting: bool, now: Timestamp) -> Value {
@@ -47,6 +94,10 @@ fn told(object: &DynamicObject, is_deleting: bool, now: Timestamp) -> Value {
             ", or let it go and leave Orion as it is: kubectl annotate webhook -n {namespace} {name} {RESOLVE}=abandon --overwrite"
         ));
     }
+    conditions_of(object, message, is_deleting, now)
+}
+
+fn conditions_of(object: &DynamicObject, message: String, is_deleting: bool, now: Timestamp) -> Value {
     let old = object.data.get("status").and_then(|status| status.get("conditions")).cloned();
     let old: Vec<Condition> = old.and_then(|old| serde_json::from_value(old).ok()).unwrap_or_default();
     let readiness = Readiness { reason: Reason::InvalidSpec, message, deleting: is_deleting };

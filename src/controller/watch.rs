@@ -1,12 +1,15 @@
 //! Watches, and the loop that reconciles what they bring.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::{mpsc, oneshot};
-use futures::{Stream, StreamExt, TryStreamExt, future, stream};
-use k8s_openapi::api::core::v1::Secret;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -14,15 +17,16 @@ use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use rand::RngExt;
-use tokio::sync::watch::{Receiver, Sender};
+use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::clock::chance;
-use super::context::{Context, ContextConfig, Guarded};
+use super::connections::{self, ConnectionHandle, ConnectionWatch, Users};
+use super::context::{Caches, Context, ContextConfig, Guarded};
 use super::orphans::watch_for_orphans;
 use super::reconcile::{ReconcileError, log_error, reconcile};
-use crate::api::Webhook;
+use crate::api::{ClusterOrionConnection, OrionConnection, Webhook};
 use crate::metrics::Metrics;
 use crate::plan::backoff;
 
@@ -60,28 +64,90 @@ pub async fn run(
     ready: Sender<bool>,
     stop: CancellationToken,
 ) {
-    let (mut loops, mut webhooks, mut secrets, mut filled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut loops, mut filled, mut connections) = (Vec::new(), Vec::new(), Vec::new());
+    let mut caches = Caches { webhooks: Vec::new(), secrets: Vec::new(), namespaces: None, wakes: Vec::new() };
+    let mut secrets = Vec::new();
     for scope in watching.scopes() {
         let (store, events, is_filled) = watch_webhooks(scoped(&config.client, scope.as_deref()), watching.webhooks());
-        let controller = Controller::for_stream(events, store.clone())
-            .with_config(controller::Config::default().concurrency(config.concurrency));
-        let (reader, changes) = watch_secrets(scoped(&config.client, scope.as_deref()), store.clone(), &stop);
-        webhooks.push(store);
-        secrets.push(reader);
+        // Without a bound of its own: places are handed out by the reconcile, fairly between connections.
+        let controller = Controller::for_stream(events, store.clone());
+        let (wake, changes) = mpsc::unbounded();
+        let (reader, events) = watch_metadata::<Secret>(scoped(&config.client, scope.as_deref()), "Secrets");
+        secrets.push((reader.clone(), events, scope.clone()));
+        caches.webhooks.push(store);
+        caches.secrets.push(reader);
+        caches.wakes.push(wake);
         filled.push(is_filled);
+        connections
+            .push((scope.clone(), connections::watch::<OrionConnection>(scoped(&config.client, scope.as_deref()))));
         loops.push((controller, changes));
     }
-    let connections: Vec<_> = config.default_connection.iter().cloned().collect();
-    let context = Arc::new(Context::new(config, webhooks, secrets.clone()));
-    for connection in &connections {
-        let (connection, stop) = (Arc::clone(connection), stop.clone());
-        tokio::spawn(async move { connection.tend(stop).await });
+    let is_everywhere = watching.namespaces.is_none();
+    let clusters = is_everywhere.then(|| connections::watch::<ClusterOrionConnection>(Api::all(config.client.clone())));
+    let namespaces = is_everywhere.then(|| watch_metadata::<Namespace>(Api::all(config.client.clone()), "Namespaces"));
+    caches.namespaces = namespaces.as_ref().map(|(reader, _)| reader.clone());
+    let default = config.default_connection.as_ref().map(|(handle, _)| Arc::clone(handle));
+    let context = Arc::new(Context::new(config, &watching, caches, Arc::clone(&metrics), stop.clone()));
+    if let Some(handle) = default {
+        tend_default(&context, handle);
     }
 
-    info!("filling the cache of Secrets (metadata only)");
-    let secrets = future::join_all(secrets.iter().map(|store| store.wait_until_ready()));
-    if stop.run_until_cancelled(secrets).await.is_none() {
+    // Who uses what changes: Secrets bring Webhooks and connections back, labels of namespaces Webhooks.
+    let mut users = Vec::new();
+    for (index, (_, events, scope)) in secrets.into_iter().enumerate() {
+        let of_connections = connections.iter().find(|(of, _)| *of == scope).map(|(_, watch)| watch.users());
+        users.push(follow_secrets(
+            &context,
+            index,
+            events,
+            of_connections,
+            clusters.as_ref().map(ConnectionWatch::users),
+        ));
+    }
+    users.extend(namespaces.map(|(_, events)| follow_namespaces(&context, events)));
+    for user in users {
+        let stop = stop.clone();
+        tokio::spawn(async move { stop.run_until_cancelled(user).await });
+    }
+
+    info!("filling the caches of Secrets and Namespaces (metadata only)");
+    let metadata = async {
+        future::join_all(context.secrets.iter().map(|store| store.wait_until_ready())).await;
+        if let Some(namespaces) = &context.namespaces {
+            let _ended = namespaces.wait_until_ready().await.is_err();
+        }
+    };
+    if stop.run_until_cancelled(metadata).await.is_none() {
         return;
+    }
+    let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
+    for (scope, watch) in connections {
+        let (sender, receiver) = oneshot::channel();
+        filled.push(receiver);
+        let (loop_, is_filled, store) = watch.run(Arc::clone(&context));
+        running.push(loop_);
+        let context = Arc::clone(&context);
+        tokio::spawn(async move {
+            if is_filled.await.is_ok() {
+                context.registry.namespaced_are_known(scope.clone(), connections::known(&store).into_iter());
+                context.wake_those(|webhook| webhook.spec.connection_ref.is_some());
+                let _nobody_asks = sender.send(()).is_err();
+            }
+        });
+    }
+    if let Some(watch) = clusters {
+        let (sender, receiver) = oneshot::channel();
+        filled.push(receiver);
+        let (loop_, is_filled, store) = watch.run(Arc::clone(&context));
+        running.push(loop_);
+        let context = Arc::clone(&context);
+        tokio::spawn(async move {
+            if is_filled.await.is_ok() {
+                context.registry.clusters_are_known(connections::known(&store).into_iter());
+                context.wake_those(|webhook| webhook.spec.connection_ref.is_some());
+                let _nobody_asks = sender.send(()).is_err();
+            }
+        });
     }
     tokio::spawn(async move {
         if future::join_all(filled).await.iter().all(Result::is_ok) {
@@ -89,27 +155,38 @@ pub async fn run(
             ready.send_replace(true);
         }
     });
-    for connection in &connections {
-        let (context, connection) = (Arc::clone(&context), Arc::clone(connection));
-        let (namespaces, metrics) = (watching.namespaces.clone(), Arc::clone(&metrics));
-        tokio::spawn(watch_for_orphans(context, connection, namespaces, metrics, stop.clone()));
-    }
-
-    let running = loops.into_iter().map(|(controller, changes)| {
-        let wakes = stream::select_all(connections.iter().map(|connection| changes_of(connection.subscribe()).boxed()));
-        let (context, metrics) = (Arc::clone(&context), Arc::clone(&metrics));
-        let results = controller
-            .reconcile_on(changes)
-            .reconcile_all_on(wakes)
-            .graceful_shutdown_on(stop.clone().cancelled_owned())
-            .run(reconcile, error_policy, Arc::clone(&context));
-        results.for_each(move |result| {
-            take_note(&context, &metrics, result);
+    for (controller, changes) in loops {
+        let results = controller.reconcile_on(changes).graceful_shutdown_on(stop.clone().cancelled_owned()).run(
+            reconcile,
+            error_policy,
+            Arc::clone(&context),
+        );
+        let context = Arc::clone(&context);
+        let noted = results.for_each(move |result| {
+            take_note(&context, result);
             future::ready(())
-        })
-    });
+        });
+        running.push(noted.boxed());
+    }
     future::join_all(running).await;
     info!("stopped: nothing is in flight");
+}
+
+/// What goes on around the default connection. Its objects' have theirs from their reconcile.
+fn tend_default(context: &Arc<Context>, handle: Arc<ConnectionHandle>) {
+    let (mut revisions, stop) = (handle.subscribe(), context.stop.clone());
+    let tended = Arc::clone(&handle);
+    let token = stop.clone();
+    tokio::spawn(async move { tended.tend(token).await });
+    let (waking, key) = (Arc::clone(context), handle.key.clone());
+    let wakes = async move {
+        while revisions.changed().await.is_ok() {
+            waking.wake(&key);
+        }
+    };
+    let token = stop.clone();
+    tokio::spawn(async move { token.run_until_cancelled(wakes).await });
+    tokio::spawn(watch_for_orphans(Arc::clone(context), handle, stop));
 }
 
 fn error_policy(guarded: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
@@ -119,13 +196,12 @@ fn error_policy(guarded: Arc<Guarded>, error: &ReconcileError, context: Arc<Cont
 
 fn take_note(
     context: &Context,
-    metrics: &Metrics,
     result: Result<(ObjectRef<Guarded>, Action), controller::Error<ReconcileError, watcher::Error>>,
 ) {
     match result {
-        Ok(_) => metrics.reconciled("success"),
+        Ok(_) => context.metrics.reconciled("webhook", "success"),
         // Its end was told by the error policy.
-        Err(controller::Error::ReconcilerFailed(..)) => metrics.reconciled("error"),
+        Err(controller::Error::ReconcilerFailed(..)) => context.metrics.reconciled("webhook", "error"),
         Err(controller::Error::ObjectNotFound(gone)) => {
             let namespace = gone.namespace.unwrap_or_default();
             context.forget(&ObjectRef::new(&gone.name).within(&namespace));
@@ -136,7 +212,7 @@ fn take_note(
 }
 
 /// Says what is wrong with a watch, and what to do. The watch itself is repeated with a back-off.
-fn tell_watch_error(what: &str, error: &watcher::Error) {
+pub(super) fn tell_watch_error(what: &str, error: &watcher::Error) {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
@@ -182,66 +258,75 @@ fn watch_webhooks(
     (store, events, receiver)
 }
 
-/// Watches the metadata of Secrets, and sends the Webhooks that refer to one that changed. Values are never cached.
-fn watch_secrets(
-    api: Api<PartialObjectMeta<Secret>>,
-    webhooks: Store<Guarded>,
-    stop: &CancellationToken,
-) -> (Store<PartialObjectMeta<Secret>>, mpsc::UnboundedReceiver<ObjectRef<Guarded>>) {
+/// A stream of what happens to objects of which only the metadata is kept.
+type Metadata<K> = BoxStream<'static, watcher::Result<Event<PartialObjectMeta<K>>>>;
+
+/// Watches the metadata of a kind. Values of Secrets are never cached.
+fn watch_metadata<K>(api: Api<PartialObjectMeta<K>>, what: &'static str) -> (Store<PartialObjectMeta<K>>, Metadata<K>)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+{
     let (reader, writer) = reflector::store();
-    let (sender, receiver) = mpsc::unbounded();
     let events = watcher(api, watcher::Config::default())
         .default_backoff()
-        .modify(|secret| {
-            secret.metadata.managed_fields = None;
-            secret.metadata.annotations = None;
-            secret.metadata.labels = None;
+        .modify(|object| {
+            object.metadata.managed_fields = None;
+            object.metadata.annotations = None;
         })
-        .reflect(writer);
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        let mut is_filled = false;
-        let watching = events.inspect_err(|error| tell_watch_error("Secrets", error)).for_each(|event| {
-            let users = match event {
-                Ok(Event::Apply(secret) | Event::Delete(secret)) => users_of(&webhooks, Some(&secret)),
-                // A watch that begins anew does not say what has changed meanwhile. The first list changes nothing:
-                // every Webhook is reconciled at the start.
-                Ok(Event::InitDone) if std::mem::replace(&mut is_filled, true) => users_of(&webhooks, None),
-                Ok(Event::Init | Event::InitApply(_) | Event::InitDone) | Err(_) => Vec::new(),
-            };
-            for webhook in users {
-                let _receiver_is_gone = sender.unbounded_send(webhook).is_err();
-            }
-            future::ready(())
-        });
-        stop.run_until_cancelled(watching).await;
-    });
-    (reader, receiver)
+        .reflect(writer)
+        .inspect_err(move |error| tell_watch_error(what, error));
+    (reader, events.boxed())
 }
 
-/// The Webhooks that refer to `secret`, or to any.
-fn users_of(webhooks: &Store<Guarded>, secret: Option<&PartialObjectMeta<Secret>>) -> Vec<ObjectRef<Guarded>> {
-    let uses = |guarded: &Arc<Guarded>| {
-        let names = guarded.0.as_ref().map(|webhook| webhook.spec.secret_names()).unwrap_or_default();
-        match secret {
-            Some(secret) => guarded.namespace() == secret.namespace() && names.contains(&secret.name_any().as_str()),
-            None => !names.is_empty(),
+/// Brings back whoever refers to a Secret that changed: Webhooks of the scope at `index`, and connections.
+fn follow_secrets(
+    context: &Arc<Context>,
+    index: usize,
+    events: Metadata<Secret>,
+    of_namespaces: Option<Users<OrionConnection>>,
+    of_cluster: Option<Users<ClusterOrionConnection>>,
+) -> BoxFuture<'static, ()> {
+    let context = Arc::clone(context);
+    let mut is_filled = false;
+    let follow = move |event: watcher::Result<Event<PartialObjectMeta<Secret>>>| {
+        let secret = match event {
+            Ok(Event::Apply(secret) | Event::Delete(secret)) => Some(secret),
+            // A watch that begins anew does not say what has changed meanwhile. The first list changes nothing: everything
+            // is reconciled at the start.
+            Ok(Event::InitDone) if std::mem::replace(&mut is_filled, true) => None,
+            Ok(Event::Init | Event::InitApply(_) | Event::InitDone) | Err(_) => return future::ready(()),
+        };
+        let named = secret.as_ref().map(|secret| (secret.namespace().unwrap_or_default(), secret.name_any()));
+        let named = named.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
+        context.wake_users_of(index, named);
+        if let Some(users) = &of_namespaces {
+            users.wake(named, &context.operator_namespace);
         }
+        if let Some(users) = &of_cluster {
+            users.wake(named, &context.operator_namespace);
+        }
+        future::ready(())
     };
-    webhooks
-        .state()
-        .iter()
-        .filter(|guarded| uses(guarded))
-        .map(|guarded| ObjectRef::from_obj(guarded.as_ref()))
-        .collect()
+    events.for_each(follow).boxed()
 }
 
-/// One item for each change of a watched number.
-fn changes_of(receiver: Receiver<u64>) -> impl Stream<Item = ()> + Send {
-    stream::unfold(receiver, |mut receiver| async move {
-        receiver.changed().await.ok()?;
-        Some(((), receiver))
-    })
+/// Brings back the Webhooks of a namespace whose labels may have changed, where labels decide.
+fn follow_namespaces(context: &Arc<Context>, events: Metadata<Namespace>) -> BoxFuture<'static, ()> {
+    let context = Arc::clone(context);
+    let mut is_filled = false;
+    let follow = move |event: watcher::Result<Event<PartialObjectMeta<Namespace>>>| {
+        match event {
+            Ok(Event::Apply(namespace) | Event::Delete(namespace)) if context.registry.depends_on_labels() => {
+                context.wake_namespace(&namespace.name_any());
+            }
+            Ok(Event::InitDone) if std::mem::replace(&mut is_filled, true) => {
+                context.wake_those(|webhook| webhook.spec.connection_ref.is_some());
+            }
+            Ok(Event::Apply(_) | Event::Delete(_) | Event::Init | Event::InitApply(_) | Event::InitDone) | Err(_) => {}
+        }
+        future::ready(())
+    };
+    events.for_each(follow).boxed()
 }
 
 fn key_of(guarded: &DeserializeGuard<Webhook>) -> ObjectRef<Webhook> {

@@ -144,8 +144,9 @@ impl HttpOrion {
 
     /// Sends a call when it is its turn.
     async fn send(&self, call: Call, token: Option<&SecretString>) -> Result<Answer, Failure> {
-        let _turn = self.limiter.turn().await;
+        let _turn = self.limiter.turn().await?;
         let outcome = self.transport.send(call, token).await;
+        self.limiter.note(&outcome);
         self.accepted(token, &outcome);
         outcome
     }
@@ -177,7 +178,8 @@ impl HttpOrion {
         let call = Call { operation: "list", method: Method::GET, url, body: None, idempotency_key: None };
         let outcome = async {
             let answer = self.call(call).await?;
-            wire::page(answer.json()?).ok_or_else(|| answer.unusable(Unusable::NotAList))
+            let page = wire::page(answer.json()?).ok_or_else(|| answer.unusable(Unusable::NotAList))?;
+            Ok(wire::Page { bytes: answer.size(), ..page })
         }
         .await;
         self.known.learn(Operation::List, &outcome);
@@ -229,9 +231,10 @@ impl HttpOrion {
             };
             let call = Call { operation: "discover", method: Method::GET, url, body: None, idempotency_key: None };
             let outcome = {
-                let _turn = self.limiter.turn().await;
+                let _turn = self.limiter.turn().await?;
                 self.transport.send(call, token.as_ref()).await
             };
+            self.limiter.note(&outcome);
             match outcome {
                 Ok(answer) => {
                     if let Some(said) = answer.json().ok().and_then(|document| capabilities::read(&document, prefix)) {
@@ -271,8 +274,7 @@ impl Orion for HttpOrion {
             None => self.credentials.bearer().await?,
         };
         *lock(&self.create_token) = CreateToken { loaded: Some(token), refused: None };
-        self.limiter.permit_for_later().await;
-        Ok(())
+        self.limiter.permit_for_later().await
     }
 
     async fn create(&self, desired: &Desired, token: &str) -> Result<String, Failure> {
@@ -293,9 +295,10 @@ impl Orion for HttpOrion {
             None => self.credentials.bearer().await?,
         };
         let outcome = {
-            let _slot = self.limiter.slot_if_free();
+            let _slot = self.limiter.slot_if_free()?;
             self.transport.send_since(since, call, bearer.as_ref()).await
         };
+        self.limiter.note(&outcome);
         self.accepted(bearer.as_ref(), &outcome);
         if matches!(&outcome, Err(failure) if failure.class == FailureClass::Unauthorized) {
             // What is loaded stays: it may be newer by now, and a create that is prepared must not have to log in.

@@ -5,6 +5,9 @@ use std::num::NonZeroU32;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
+use super::pause::Pause;
+use crate::api::Failure;
+
 /// Calls that may be under way at once: an Orion that is slow to answer does not take more sockets than this.
 const AT_ONCE: usize = 16;
 
@@ -31,6 +34,8 @@ pub(super) struct Limiter {
     /// Those who wait stand in a line: among many that wake at once somebody could always be unlucky.
     line: Mutex<()>,
     slots: Semaphore,
+    /// Orion has asked to wait.
+    pause: Pause,
 }
 
 impl Limiter {
@@ -41,26 +46,45 @@ impl Limiter {
             limiter: limit.map(|limit| RateLimiter::direct(quota(limit))),
             line: Mutex::default(),
             slots: Semaphore::new(AT_ONCE),
+            pause: Pause::default(),
         }
     }
 
     /// Waits until another call may be under way, and for a permit. The call is under way until the answer of this is
     /// dropped. Neither wait is part of any call's time-out.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    ///
+    /// # Errors
+    /// Orion has asked to wait, perhaps while this one stood in line.
+    pub(super) async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, Failure> {
+        self.pause.check()?;
         // `None` only of a semaphore that is closed, which this one never is.
         let slot = self.slots.acquire().await.ok();
+        self.pause.check()?;
         self.permit().await;
-        slot
+        self.pause.check()?;
+        Ok(slot)
     }
 
     /// The same for a call that will be made later: waits as [`Limiter::turn`], and keeps no place.
-    pub(super) async fn permit_for_later(&self) {
-        drop(self.turn().await);
+    ///
+    /// # Errors
+    /// As [`Limiter::turn`].
+    pub(super) async fn permit_for_later(&self) -> Result<(), Failure> {
+        self.turn().await.map(drop)
     }
 
     /// A place for a call that must not wait. Without one it is made all the same.
-    pub(super) fn slot_if_free(&self) -> Option<SemaphorePermit<'_>> {
-        self.slots.try_acquire().ok()
+    ///
+    /// # Errors
+    /// Orion has asked to wait.
+    pub(super) fn slot_if_free(&self) -> Result<Option<SemaphorePermit<'_>>, Failure> {
+        self.pause.check()?;
+        Ok(self.slots.try_acquire().ok())
+    }
+
+    /// Takes note of how a call ended: `Retry-After` stops all that follow.
+    pub(super) fn note<T>(&self, outcome: &Result<T, Failure>) {
+        self.pause.note(outcome);
     }
 
     /// Waits for a permit. The wait is not part of any call's time-out.
@@ -108,12 +132,12 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_must_not_wait_takes_a_place_only_if_there_is_one() {
         let limiter = Limiter::new(None);
-        let mut under_way: Vec<_> = std::iter::from_fn(|| limiter.slot_if_free()).collect();
+        let mut under_way: Vec<_> = std::iter::from_fn(|| limiter.slot_if_free().unwrap()).collect();
         assert_eq!(under_way.len(), AT_ONCE);
         let mut next = std::pin::pin!(limiter.turn());
         assert!(futures::poll!(&mut next).is_pending());
         under_way.pop();
-        assert!(next.await.is_some());
+        assert!(next.await.unwrap().is_some());
     }
 
     #[tokio::test]

@@ -56,9 +56,13 @@ impl Login {
         let url = self.url.clone();
         let call = Call { operation: "login", method: Method::POST, url, body, idempotency_key: None };
         let outcome = {
-            let _turn = self.limiter.turn().await;
-            self.transport.send(call, None).await
+            match self.limiter.turn().await {
+                Ok(_turn) => self.transport.send(call, None).await,
+                // Orion has asked to wait: that is no word about the login.
+                Err(failure) => return Err(failure),
+            }
         };
+        self.limiter.note(&outcome);
         outcome.and_then(|answer| granted(&answer)).map_err(|failure| self.failed(failure, place))
     }
 

@@ -12,6 +12,7 @@ mod lifetime;
 mod limit;
 mod login;
 mod paging;
+mod pause;
 mod punctual;
 mod reach;
 mod rejection;

@@ -13,6 +13,8 @@ use crate::api::RemoteWebhook;
 pub(super) const LIMIT: usize = 100;
 /// A list of more pages than this is given up.
 const MAX_PAGES: usize = 1000;
+/// A list of more bytes than this is given up: 50,000 webhooks with long headers fit, and no Orion can fill our memory.
+const MAX_BYTES: usize = 128 * 1024 * 1024;
 
 /// What one connection has learned about the paging of its server.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +45,7 @@ pub(super) struct Pager {
     ids: HashSet<String>,
     offset: usize,
     pages: usize,
+    bytes: usize,
     total: Option<u64>,
     flaw: Option<String>,
 }
@@ -59,6 +62,7 @@ impl Pager {
         let repeats = shown > 0
             && page.webhooks.iter().all(|item| item.as_ref().is_some_and(|webhook| self.ids.contains(&webhook.id)));
         self.pages += 1;
+        self.bytes = self.bytes.saturating_add(page.bytes);
         if repeats && self.pages > 1 {
             return self.repeated(page.total);
         }
@@ -92,6 +96,10 @@ impl Pager {
             }
         };
         if last {
+            return Next::Done;
+        }
+        if self.bytes > MAX_BYTES {
+            self.flawed(&format!("it has more than {} MiB", MAX_BYTES / 1024 / 1024));
             return Next::Done;
         }
         if self.pages >= MAX_PAGES {
@@ -268,6 +276,20 @@ mod tests {
         ] {
             assert!(take_all(&pages).unwrap().contains(says), "{pages:?}");
         }
+    }
+
+    #[test]
+    fn a_heavy_list_is_given_up() {
+        let (mut pager, mut memory, mut pages) = (Pager::default(), Memory::default(), 0);
+        loop {
+            let page = Page { bytes: 1024 * 1024, ..wire::page(json!([{"id": pages}])).unwrap() };
+            pages += 1;
+            if pager.take(page, &mut memory) == Next::Done {
+                break;
+            }
+        }
+        assert_eq!(pages, 129);
+        assert!(pager.finish().flaw.unwrap().contains("128 MiB"));
     }
 
     #[test]

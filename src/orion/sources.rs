@@ -131,6 +131,11 @@ impl GivenCell {
         Self { place: place.into(), state: Mutex::new((seen, look)) }
     }
 
+    /// It holds the same as `given`.
+    pub async fn holds(&self, given: &Given) -> bool {
+        self.look().await.given.is_ok_and(|held| held.is(given))
+    }
+
     /// What is given from now on, or what is wrong with it: a whole, stable sentence that names the Secret and the key
     /// and says what to do. A problem takes the place of what was given before. The epoch grows only if the content is
     /// another one, or if there is some again after a problem.

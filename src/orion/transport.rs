@@ -126,6 +126,11 @@ impl Answer {
         serde_json::from_slice(&self.body).ok()
     }
 
+    /// Size of the body, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.body.len()
+    }
+
     /// When the answer was made, by the clock of who made it (`Date`).
     pub(super) fn served(&self) -> Option<SystemTime> {
         self.served

@@ -117,6 +117,8 @@ pub(super) struct Page {
     pub(super) total: Option<u64>,
     /// The page itself says that another one follows, in a way that we do not follow (`next`, `has_more`, a cursor).
     pub(super) more: bool,
+    /// Size of its body in bytes, where it came in one.
+    pub(super) bytes: usize,
 }
 
 /// Reads a page: a plain array, or an object with `items`, `data` or `results`. `None` if it is neither.
@@ -139,7 +141,7 @@ pub(super) fn page(value: Value) -> Option<Page> {
         .into_iter()
         .map(|item| webhook(item).map(|shown| shown.webhook).filter(|webhook| !webhook.id.is_empty()))
         .collect();
-    Some(Page { webhooks, total, more })
+    Some(Page { webhooks, total, more, bytes: 0 })
 }
 
 fn id_of(fields: &Map<String, Value>) -> Option<String> {

@@ -50,11 +50,15 @@ pub enum Connection {
     Missing {
         /// What to do.
         message: String,
+        /// In a terminating namespace it cannot come back.
+        lost: bool,
     },
     /// It is not Ready.
     NotReady {
         /// Its reason and message.
         message: String,
+        /// In a terminating namespace it cannot become Ready again.
+        lost: bool,
     },
     /// It does not serve this Webhook.
     NotAllowed {

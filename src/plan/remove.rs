@@ -22,8 +22,10 @@ pub(super) fn plan(view: &View<'_>) -> Step {
         return Step::Release { why: "nothing was created" };
     }
     let connection = match view.connection {
-        Connection::Missing { message } => return settle::retry(view, Reason::ConnectionNotFound, message.clone()),
-        Connection::NotReady { message } => return settle::retry(view, Reason::ConnectionNotReady, message.clone()),
+        Connection::Missing { message, .. } => return settle::retry(view, Reason::ConnectionNotFound, message.clone()),
+        Connection::NotReady { message, .. } => {
+            return settle::retry(view, Reason::ConnectionNotReady, message.clone());
+        }
         Connection::NotAllowed { message } => return settle::report(view, Reason::NotAllowed, message.clone()),
         Connection::Usable(connection) => connection,
     };

@@ -156,8 +156,8 @@ impl View<'_> {
             settled: status.settled_attempt,
             secrets: self.round.secret_versions.as_ref().unwrap_or(self.secret_versions).clone(),
             connection: match self.connection {
-                Connection::Missing { message }
-                | Connection::NotReady { message }
+                Connection::Missing { message, .. }
+                | Connection::NotReady { message, .. }
                 | Connection::NotAllowed { message } => Err(message.clone()),
                 Connection::Usable(facts) => Ok((facts.endpoint.clone(), facts.credentials)),
             },

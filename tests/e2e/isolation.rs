@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use devkit::sim::Operation;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
-use orion_operator::api::{Capabilities, Desired, Endpoint, Failure, InstanceId, RemoteWebhook};
-use orion_operator::controller::{self, ConnectionHandle, ConnectionSettings, ContextConfig, SystemClock, Watching};
+use orion_operator::api::{Access, Capabilities, Desired, Endpoint, Failure, InstanceId, RemoteWebhook};
+use orion_operator::controller::{
+    self, ConnectionHandle, ConnectionKey, ConnectionSettings, ContextConfig, SystemClock, Terms, Watching,
+};
 use orion_operator::metrics::Metrics;
 use orion_operator::orion::{ConnectionConfig, HttpOrion, Listing, Orion, TokenFile};
 use orion_operator::plan::Settings;
@@ -60,9 +62,10 @@ impl Orion for Panicking {
 fn config(world: &World, client: Client) -> ContextConfig {
     let endpoint = Endpoint::new(&world.sim.url(), "/v1alpha").unwrap();
     let orion = HttpOrion::new(ConnectionConfig::new(endpoint, Arc::new(TokenFile::new(&world.token_file)))).unwrap();
-    let settings =
-        ConnectionSettings { ownership: true, adoption: false, namespaces: None, timeout: Duration::from_secs(10) };
-    let connection = ConnectionHandle::new(Arc::new(Panicking(orion)), settings, Arc::new(SystemClock));
+    let settings = ConnectionSettings { ownership: true, timeout: Duration::from_secs(10) };
+    let connection =
+        ConnectionHandle::new(ConnectionKey::Default, Arc::new(Panicking(orion)), settings, Arc::new(SystemClock));
+    let terms = Terms { access: Access::All, adoption: false };
     ContextConfig {
         client,
         settings: Settings {
@@ -72,7 +75,9 @@ fn config(world: &World, client: Client) -> ContextConfig {
             create_settle: Duration::from_secs(60),
             dry_run: false,
         },
-        default_connection: Some(Arc::new(connection)),
+        default_connection: Some((Arc::new(connection), terms)),
+        operator_namespace: "orion-system".into(),
+        allow_insecure_connections: true,
         clock: Arc::new(SystemClock),
         apiserver_timeout: Duration::from_secs(10),
         concurrency: 4,

@@ -6,6 +6,7 @@
 
 mod adopt;
 mod bursts;
+mod connections;
 mod faults;
 mod fleet;
 mod gate;
@@ -21,6 +22,7 @@ mod restores;
 mod rivals;
 mod secrets;
 mod stop;
+mod tenants;
 mod uncertain;
 mod updates;
 mod world;

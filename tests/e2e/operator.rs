@@ -34,22 +34,24 @@ impl Operator {
         command
             .arg("run")
             .args(["--kubeconfig", world.kubeconfig.to_str().unwrap()])
-            .args(["--operator-namespace", "orion-system", "--watch-namespaces", &world.namespace])
-            .args(["--orion-url", url])
+            .args(["--operator-namespace", "orion-system"])
             .args(["--health-probe-bind-address", "0", "--log-level", "trace"]);
         // The last one of a repeated flag would be refused, so defaults of the tests give way to the test's own.
         let token_file = world.token_file.to_str().unwrap();
-        if !more.contains(&"--orion-username-file") {
+        let is_given = |flag| more.contains(&flag);
+        if !is_given("--orion-username-file") && !is_given("--orion-url") {
             command.args(["--orion-token-file", token_file]);
         }
         for (flag, value) in [
+            ("--watch-namespaces", world.namespace.as_str()),
+            ("--orion-url", url),
             ("--metrics-bind-address", "0"),
             ("--min-interval", "1s"),
             ("--create-settle", "4s"),
             ("--orion-timeout", "1s"),
             ("--orion-rate-limit", "0"),
         ] {
-            if !more.contains(&flag) {
+            if !is_given(flag) {
                 command.args([flag, value]);
             }
         }

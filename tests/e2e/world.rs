@@ -11,7 +11,7 @@ use devkit::sim::{Answered, Config, Operation, RequestRecord, Sim, StoredWebhook
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
-use orion_operator::api::{OWNER_HEADER, Webhook, ready_condition};
+use orion_operator::api::{ConnectionStatus, OWNER_HEADER, OrionConnection, Webhook, ready_condition};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -56,6 +56,15 @@ pub fn run_alone<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
     static ALONE: OnceLock<Shared> = OnceLock::new();
     let alone = ALONE.get_or_init(Shared::new);
     alone.runtime.block_on(async { test(World::new(alone, Config::default()).await).await });
+}
+
+/// Runs one test with an operator that may watch all namespaces: alone on a control plane, one after the other.
+pub fn run_cluster<F: Future<Output = ()>>(config: Config, test: impl FnOnce(World) -> F) {
+    static CLUSTER: OnceLock<Shared> = OnceLock::new();
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let cluster = CLUSTER.get_or_init(Shared::new);
+    cluster.runtime.block_on(async { test(World::new(cluster, config).await).await });
 }
 
 /// Runs one test.
@@ -163,9 +172,34 @@ impl World {
     }
 
     pub async fn secret(&self, name: &str, data: Value) {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        self.secret_in(&self.namespace, name, data).await;
+    }
+
+    pub async fn secret_in(&self, namespace: &str, name: &str, data: Value) {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
         api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(object)).await.unwrap();
+    }
+
+    /// Applies an OrionConnection to the simulator; `more` is merged into its spec.
+    pub async fn connection(&self, name: &str, more: Value) {
+        let mut spec =
+            json!({"url": self.sim.url(), "timeout": "1s", "rateLimit": {"requestsPerSecond": 1000, "burst": 1000}});
+        merge(&mut spec, more);
+        let object = json!({
+            "apiVersion": "orion-operator.dev/v1alpha1", "kind": "OrionConnection",
+            "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
+        });
+        self.plane.apply(&object.to_string()).await.unwrap();
+    }
+
+    pub fn connections(&self) -> Api<OrionConnection> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Waits until Ready of the connection's current generation has this status and reason; gives its message.
+    pub async fn connection_is(&self, name: &str, status: &str, reason: &str) -> String {
+        is(&self.connections(), |it| it.status.clone(), name, status, reason).await
     }
 
     /// Waits until Ready of the current generation has this status and reason.
@@ -233,6 +267,53 @@ impl World {
             .filter(|event| event.resource != "events")
             .collect()
     }
+}
+
+/// Waits until Ready of a connection's current generation has this status and reason; gives its message.
+pub async fn is<K>(
+    api: &Api<K>,
+    status_of: impl Fn(&K) -> Option<ConnectionStatus>,
+    name: &str,
+    status: &str,
+    reason: &str,
+) -> String
+where
+    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let mut last = String::new();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let object = api.get(name).await.unwrap();
+        let seen = status_of(&object).unwrap_or_default();
+        if let Some(ready) = ready_condition(&seen.conditions) {
+            last = format!("{}/{} {}", ready.status, ready.reason, ready.message);
+            let is_current = seen.observed_generation == object.meta().generation;
+            if is_current && ready.status == status && ready.reason == reason {
+                return ready.message.clone();
+            }
+        }
+        assert!(Instant::now() < deadline, "{name} is not {status}/{reason} but {last}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Merges `more` into `value`.
+pub fn merge(value: &mut Value, more: Value) {
+    match (value, more) {
+        (Value::Object(fields), Value::Object(more)) => {
+            for (name, value) in more {
+                merge(fields.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (value, more) => *value = more,
+    }
+}
+
+/// A spec that uses a connection.
+pub fn through(presence: &str, kind: &str, name: &str) -> Value {
+    let mut declared = spec(presence);
+    declared["connectionRef"] = json!({"kind": kind, "name": name});
+    declared
 }
 
 /// A Webhook as JSON.

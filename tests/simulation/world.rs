@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use http::Request;
 use jiff::Timestamp;
-use orion_operator::api::InstanceId;
-use orion_operator::controller::{self, Clock, ConnectionHandle, ConnectionSettings, ContextConfig, Watching};
+use orion_operator::api::{Access, InstanceId};
+use orion_operator::controller::{
+    self, Clock, ConnectionHandle, ConnectionKey, ConnectionSettings, ContextConfig, Terms, Watching,
+};
 use orion_operator::metrics::Metrics;
 use orion_operator::plan::Settings;
 use rand::rngs::SmallRng;
@@ -230,9 +232,10 @@ async fn run(process: Process, stop: CancellationToken) {
     let clock = Arc::new(SimClock(process.clone()));
     let is_hasty = process.world.mutant == Some(Mutant::NoSettling);
     let timeout = if is_hasty { Duration::ZERO } else { TIMEOUT };
-    let settings = ConnectionSettings { ownership: true, adoption: false, namespaces: None, timeout };
+    let settings = ConnectionSettings { ownership: true, timeout };
     let orion = Arc::new(OrionClient::new(process.clone()));
-    let connection = Arc::new(ConnectionHandle::new(orion, settings, clock.clone()));
+    let connection = Arc::new(ConnectionHandle::new(ConnectionKey::Default, orion, settings, clock.clone()));
+    let terms = Terms { access: Access::All, adoption: false };
     let config = ContextConfig {
         client: process.client(),
         settings: Settings {
@@ -242,7 +245,9 @@ async fn run(process: Process, stop: CancellationToken) {
             create_settle: if is_hasty { Duration::ZERO } else { SETTLE },
             dry_run: false,
         },
-        default_connection: Some(connection),
+        default_connection: Some((connection, terms)),
+        operator_namespace: "orion-system".into(),
+        allow_insecure_connections: false,
         clock,
         apiserver_timeout: Duration::from_secs(10),
         concurrency: 16,

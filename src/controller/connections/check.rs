@@ -1,0 +1,458 @@
+//! The reconcile of a connection: make its client, look whether Orion answers, tell the status, wake its Webhooks.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::channel::mpsc::UnboundedSender;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use rand::RngExt;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{info, warn};
+
+use super::handle::{ConnectionHandle, ConnectionSettings, Standing};
+use super::key::ConnectionKey;
+use super::material::{self, Material, Shape, Versions};
+use super::object::{ConnectionObject, newest, path};
+use super::registry::{Offer, Problem, Slot};
+use super::status::{self, Said};
+use super::users;
+use crate::api::{CONNECTION_FINALIZER, Reason, State, ready_condition};
+use crate::controller::clock::chance;
+use crate::controller::context::Context;
+use crate::controller::patch::{self, ApiError};
+use crate::controller::reconcile::ReconcileError;
+use crate::controller::{events, undecodable};
+use crate::orion::GivenCell;
+use crate::plan::{Boot, backoff};
+
+/// The longest reconcile: a safety net.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// A look that takes longer is told in the status.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether the last Webhook of a connection that is going is gone.
+const HELD_AGAIN: Duration = Duration::from_secs(2);
+/// The first wait after a refusal that a person must mend; each further one is twice as long.
+const REFUSED: Duration = Duration::from_secs(60);
+/// The longest such wait.
+const REFUSED_AT_MOST: Duration = Duration::from_secs(600);
+
+/// What is kept of one connection between reconciles.
+#[derive(Clone)]
+struct Kept<K> {
+    uid: String,
+    latest: Option<K>,
+    /// What the client was made of.
+    generation: Option<i64>,
+    versions: Option<Versions>,
+    problem: Option<Problem>,
+    made: Option<Arc<Made>>,
+    /// What was told last: another shard may tell something else, and is not written over.
+    said: Option<Said>,
+    /// Looks in a row that failed, and when the next one is due.
+    failures: u32,
+    due: Boot,
+    /// Reconciles in a row that ended in an error of ours or of the apiserver.
+    errors: u32,
+    released: bool,
+}
+
+impl<K> Kept<K> {
+    fn of(uid: String) -> Self {
+        Self {
+            uid,
+            latest: None,
+            generation: None,
+            versions: None,
+            problem: None,
+            made: None,
+            said: None,
+            failures: 0,
+            due: Boot::ZERO,
+            errors: 0,
+            released: false,
+        }
+    }
+}
+
+/// A connection at run time, and what it was made of. Its tasks end with it.
+struct Made {
+    shape: Shape,
+    handle: Arc<ConnectionHandle>,
+    cell: Arc<GivenCell>,
+    _tasks: DropGuard,
+}
+
+/// Reconciles the connections of one kind.
+pub(in crate::controller) struct Checker<K: ConnectionObject> {
+    context: Arc<Context>,
+    /// Whoever finds that a connection may stand otherwise says so here.
+    again: UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
+    kept: Mutex<HashMap<ConnectionKey, Kept<K>>>,
+}
+
+impl<K: ConnectionObject> Checker<K> {
+    pub(super) fn new(context: Arc<Context>, again: UnboundedSender<ObjectRef<DeserializeGuard<K>>>) -> Self {
+        Self { context, again, kept: Mutex::default() }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<ConnectionKey, Kept<K>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more reconcile ended in an error; says how many in a row there were before.
+    pub(super) fn count_error(&self, key: &ConnectionKey) -> u32 {
+        self.kept().get_mut(key).map_or(0, |kept| {
+            kept.errors = kept.errors.saturating_add(1);
+            kept.errors - 1
+        })
+    }
+
+    /// The object is gone.
+    pub(super) fn forget(&self, key: &ConnectionKey) {
+        self.kept().remove(key);
+        if self.context.registry.remove(key) {
+            self.context.wake(key);
+        }
+    }
+
+    /// Brings one connection to rest.
+    ///
+    /// # Errors
+    /// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
+    #[tracing::instrument(skip_all, fields(connection = path::<K>(Resource::meta(&*guarded))))]
+    pub(super) async fn reconcile(
+        guarded: Arc<DeserializeGuard<K>>,
+        checker: Arc<Self>,
+    ) -> Result<Action, ReconcileError> {
+        let work = AssertUnwindSafe(checker.checked(&guarded)).catch_unwind();
+        match tokio::time::timeout(DEADLINE, work).await {
+            Ok(Ok(Err(ApiError::Changed))) => {
+                // Mostly a lost race. Again and again, it is an admission policy that refuses our writes.
+                let times = checker.count_error(&K::key_of(Resource::meta(&*guarded)));
+                if times >= 3 {
+                    warn!(
+                        times,
+                        "the apiserver refuses to write this connection: has an admission policy something against it?"
+                    );
+                }
+                let wait = if times == 0 { Duration::from_millis(500) } else { checker.backoff(times) };
+                Ok(Action::requeue(wait))
+            }
+            Ok(Ok(result)) => Ok(result?),
+            Ok(Err(_)) => Err(ReconcileError::Panic),
+            Err(_) => Err(ReconcileError::Deadline),
+        }
+    }
+
+    pub(super) fn backoff(&self, times: u32) -> Duration {
+        backoff(times, chance(&*self.context.clock).random())
+    }
+
+    async fn checked(&self, guarded: &DeserializeGuard<K>) -> Result<Action, ApiError> {
+        match &guarded.0 {
+            Ok(object) => self.check(object.clone()).await,
+            Err(invalid) => {
+                // The decoder's own words can quote the object's values, so they are left out.
+                warn!("the stored object does not decode as a connection; the others are served on");
+                let key = K::key_of(&invalid.metadata);
+                let message =
+                    "The stored object does not decode: compare its spec with kubectl explain, and apply it again";
+                self.offer_nothing(&key, Problem::new(Reason::InvalidSpec, message));
+                let users = users::count(&self.context, &key).await?;
+                undecodable::tell_connection::<K>(&self.context, &invalid.metadata, users).await
+            }
+        }
+    }
+
+    async fn check(&self, cached: K) -> Result<Action, ApiError> {
+        let (key, uid) = (cached.key(), cached.uid().unwrap_or_default());
+        let mut kept = self.kept().get(&key).filter(|kept| kept.uid == uid).cloned().unwrap_or_else(|| Kept::of(uid));
+        if kept.released {
+            return Ok(Action::await_change());
+        }
+        let mut object = newest(kept.latest.take(), cached);
+        let is_held = object.finalizers().iter().any(|finalizer| finalizer == CONNECTION_FINALIZER);
+        let mut users = None;
+        if object.meta().deletion_timestamp.is_some() {
+            if !is_held {
+                return Ok(Action::await_change());
+            }
+            let number = users::count(&self.context, &key).await?;
+            if number == 0 && !self.context.settings.dry_run {
+                patch::release_connection(&self.context, &object).await?;
+                info!("no Webhook uses the connection any more: let it go");
+                kept = Kept { released: true, ..Kept::of(kept.uid) };
+                self.kept().insert(key.clone(), kept);
+                if self.context.registry.remove(&key) {
+                    self.context.wake(&key);
+                }
+                return Ok(Action::await_change());
+            }
+            users = Some(number);
+        } else if !is_held && !self.context.settings.dry_run {
+            object = patch::hold_connection(&self.context, &object).await.inspect_err(|error| {
+                self.cannot(&key, &object, error);
+            })?;
+        }
+        kept.latest = Some(object.clone());
+        let result = self.examine(&key, &object, &mut kept, users).await;
+        kept.errors = if result.is_ok() { 0 } else { kept.errors };
+        self.kept().insert(key, kept);
+        result
+    }
+
+    /// Makes what is to be made, looks if there is reason to, and tells.
+    async fn examine(
+        &self,
+        key: &ConnectionKey,
+        object: &K,
+        kept: &mut Kept<K>,
+        users: Option<usize>,
+    ) -> Result<Action, ApiError> {
+        let context = &self.context;
+        let namespace = K::secrets_namespace(object.meta(), &context.operator_namespace);
+        let versions = material::versions(&context.secrets, &namespace, object.spec());
+        let generation = object.meta().generation;
+        let may_pass = kept.problem.as_ref().is_some_and(|problem| problem.reason.state() == State::Retrying);
+        let is_new = kept.generation != generation || kept.versions.as_ref() != Some(&versions);
+        let mut changed = false;
+        if is_new || may_pass {
+            let reach = K::reach(context.allow_insecure);
+            let read = material::read(context, object.spec(), &namespace, reach).await.inspect_err(|error| {
+                self.cannot(key, object, error);
+            })?;
+            kept.problem = match read {
+                Ok(material) => self.make(key, object, kept, material, &mut changed).await.err(),
+                Err(problem) => Some(problem),
+            };
+            (kept.generation, kept.versions) = (generation, Some(versions));
+        }
+        if changed {
+            (kept.failures, kept.due) = (0, Boot::ZERO);
+        }
+        let mut patience = Box::pin(tokio::time::sleep(PATIENCE));
+        if let (None, Some(made)) = (&kept.problem, kept.made.clone()) {
+            let standing = made.handle.standing();
+            // Trouble that Orion's wait or the handle's own question ends is left to them.
+            let is_due = !made.handle.is_waiting() && kept.due <= context.clock.boot();
+            if standing == Standing::Unknown || (standing != Standing::Good && is_due) {
+                let offer = if changed || context.registry.get(key).is_none() { Some(Offer::Pending) } else { None };
+                if let Some(offer) = offer.filter(|_| !self.is_the_same_handle(key, &made)) {
+                    self.put(key, object, kept, offer);
+                }
+                let stored = || context.stored_ids(key, made.handle.orion.endpoint().as_str());
+                let look = made.handle.look(stored);
+                tokio::pin!(look);
+                let result = tokio::select! {
+                    result = &mut look => result,
+                    () = &mut patience => {
+                        if object.status().and_then(|status| status.observed_generation) != generation {
+                            self.tell(object, kept, self.said(object, kept, status::progressing())).await?;
+                        }
+                        look.await
+                    }
+                };
+                kept.failures = if result.is_ok() { 0 } else { kept.failures.saturating_add(1) };
+                kept.due = context.clock.boot() + self.next_look(kept);
+            }
+        }
+        let handle = kept.made.as_ref().map(|made| &*made.handle);
+        let stalled = handle.and_then(ConnectionHandle::is_stalled);
+        let offer = match (&kept.problem, handle, stalled) {
+            (Some(problem), _, _) => Offer::Problem(problem.clone()),
+            (None, None, _) => Offer::Pending,
+            (None, Some(_), Some(trouble)) => Offer::Stalled(trouble),
+            (None, Some(_), None) => Offer::Usable,
+        };
+        self.put(key, object, kept, offer);
+        let readiness = status::readiness(kept.problem.as_ref(), handle, users);
+        let object = kept.latest.clone().unwrap_or_else(|| object.clone());
+        self.tell(&object, kept, self.said(&object, kept, readiness)).await?;
+        Ok(self.next(kept, users))
+    }
+
+    fn is_the_same_handle(&self, key: &ConnectionKey, made: &Made) -> bool {
+        let slot = self.context.registry.get(key);
+        slot.and_then(|slot| slot.handle).is_some_and(|handle| Arc::ptr_eq(&handle, &made.handle))
+    }
+
+    /// The client, or new credentials for it.
+    async fn make(
+        &self,
+        key: &ConnectionKey,
+        object: &K,
+        kept: &mut Kept<K>,
+        Material { shape, given }: Material,
+        changed: &mut bool,
+    ) -> Result<(), Problem> {
+        if let Some(made) = kept.made.as_ref().filter(|made| made.shape == shape) {
+            made.cell.set(Ok(given));
+            *changed |= made.handle.notice_credentials().await | kept.problem.is_some();
+            return Ok(());
+        }
+        *changed = true;
+        let settings = ConnectionSettings { ownership: shape.marking, timeout: shape.timeout };
+        let is_another = match kept.made.as_ref() {
+            Some(made) => !made.cell.holds(&given).await || made.shape.endpoint != shape.endpoint,
+            None => false,
+        };
+        let (orion, cell) = match material::client(&shape, given) {
+            Ok(client) => client,
+            Err(problem) => {
+                // The client of before leads elsewhere: it serves nobody, but what is known of the connection is kept.
+                return Err(problem);
+            }
+        };
+        let mut handle = ConnectionHandle::new(key.clone(), Arc::new(orion), settings, Arc::clone(&self.context.clock));
+        if let Some(made) = &kept.made {
+            handle = handle.after(&made.handle, is_another);
+        }
+        let handle = Arc::new(handle);
+        handle.notice_credentials().await;
+        let tasks = self.tend(key, object, &handle);
+        kept.made = Some(Arc::new(Made { shape, handle, cell, _tasks: tasks }));
+        Ok(())
+    }
+
+    /// What goes on around a connection until the answer is dropped.
+    fn tend(&self, key: &ConnectionKey, object: &K, handle: &Arc<ConnectionHandle>) -> DropGuard {
+        let stop = self.context.stop.child_token();
+        let (mut stirs, mut revisions) = (handle.stirs(), handle.subscribe());
+        let (again, this) = (self.again.clone(), ObjectRef::from_obj(&DeserializeGuard(Ok(object.clone()))));
+        let (context, key) = (Arc::clone(&self.context), key.clone());
+        let wakes = async move {
+            loop {
+                tokio::select! {
+                    Ok(()) = stirs.changed() => drop(again.unbounded_send(this.clone())),
+                    Ok(()) = revisions.changed() => context.wake(&key),
+                    else => return,
+                }
+            }
+        };
+        tokio::spawn(until(stop.clone(), wakes));
+        let tended = Arc::clone(handle);
+        let token = stop.clone();
+        tokio::spawn(async move { tended.tend(token).await });
+        tokio::spawn(crate::controller::orphans::watch_for_orphans(
+            Arc::clone(&self.context),
+            Arc::clone(handle),
+            stop.clone(),
+        ));
+        stop.drop_guard()
+    }
+
+    fn put(&self, key: &ConnectionKey, object: &K, kept: &Kept<K>, offer: Offer) {
+        // Credentials never go to an old endpoint, not even to clean up.
+        let is_here =
+            |made: &&Arc<Made>| object.spec().endpoint().is_ok_and(|endpoint| endpoint == made.shape.endpoint);
+        let slot = Slot {
+            terms: object.terms(),
+            offer,
+            handle: kept.made.as_ref().filter(is_here).map(|made| Arc::clone(&made.handle)),
+            deleting: object.meta().deletion_timestamp.is_some(),
+        };
+        if self.context.registry.put(key, slot) {
+            self.context.wake(key);
+        }
+    }
+
+    /// The apiserver does not let us do our part: the Webhooks are told, if they know of nothing better.
+    fn cannot(&self, key: &ConnectionKey, object: &K, error: &ApiError) {
+        let is_known = self.context.registry.get(key).is_some_and(|slot| slot.offer != Offer::Pending);
+        if matches!(error, ApiError::Changed) || is_known {
+            return;
+        }
+        let message =
+            format!("{error}. Check the operator's ClusterRole or Roles, and the apiserver; trying again by itself");
+        let offer = Offer::Problem(Problem::new(Reason::Progressing, message));
+        let slot = Slot { terms: object.terms(), offer, handle: None, deleting: false };
+        if self.context.registry.put(key, slot) {
+            self.context.wake(key);
+        }
+    }
+
+    /// The stored object says nothing that can be used. Who may use it stays as it was known.
+    fn offer_nothing(&self, key: &ConnectionKey, problem: Problem) {
+        let known = self.context.registry.get(key);
+        let terms = known.as_ref().map_or_else(|| key.terms_of_nothing(), |slot| slot.terms.clone());
+        let handle = known.and_then(|slot| slot.handle);
+        let slot = Slot { terms, offer: Offer::Problem(problem), handle, deleting: false };
+        if self.context.registry.put(key, slot) {
+            self.context.wake(key);
+        }
+    }
+
+    fn said(&self, object: &K, kept: &Kept<K>, readiness: crate::api::Readiness) -> Said {
+        let capabilities = kept.made.as_ref().map(|made| made.handle.orion.capabilities()).unwrap_or_default();
+        Said {
+            readiness,
+            endpoint: object.spec().endpoint().ok().map(|endpoint| endpoint.as_str().to_owned()),
+            capabilities: status::capabilities(capabilities),
+            generation: object.meta().generation.unwrap_or_default(),
+        }
+    }
+
+    /// Writes the status if it says something new.
+    async fn tell(&self, object: &K, kept: &mut Kept<K>, said: Said) -> Result<(), ApiError> {
+        let known = object.status();
+        let wanted = said.status(known, self.context.clock.wall());
+        let is_told = known == Some(&wanted);
+        if !is_told && kept.said.as_ref() != Some(&said) {
+            let updated = patch::connection_status(&self.context, object, &wanted).await?;
+            let reason = |object: &K| {
+                object.status().and_then(|status| ready_condition(&status.conditions)).map(|ready| ready.reason.clone())
+            };
+            if reason(&updated) != reason(object) {
+                info!(reason = %said.readiness.reason, "{}", said.readiness.message);
+                events::publish(&self.context, &updated, &said.readiness);
+            }
+            kept.latest = Some(updated);
+        }
+        kept.said = Some(said);
+        Ok(())
+    }
+
+    /// After a failed look.
+    fn next_look(&self, kept: &Kept<K>) -> Duration {
+        let stalled = kept.made.as_ref().and_then(|made| made.handle.is_stalled());
+        match stalled {
+            Some(_) => {
+                let doubled = 2_u32.saturating_pow(kept.failures.saturating_sub(1));
+                // A moment more than the session waits between logins.
+                REFUSED.saturating_mul(doubled).min(REFUSED_AT_MOST) + Duration::from_secs(1)
+            }
+            None => self.backoff(kept.failures),
+        }
+    }
+
+    fn next(&self, kept: &Kept<K>, users: Option<usize>) -> Action {
+        if users.is_some() {
+            return Action::requeue(HELD_AGAIN);
+        }
+        if let Some(problem) = &kept.problem {
+            return match problem.reason.state() {
+                // A Secret that comes is seen at once.
+                State::Retrying => Action::requeue(self.backoff(8)),
+                State::Ready | State::Unknown | State::Stalled | State::Suspended => Action::await_change(),
+            };
+        }
+        let Some(made) = &kept.made else { return Action::await_change() };
+        match made.handle.standing() {
+            Standing::Good => Action::await_change(),
+            // It was stirred meanwhile, which brings it back.
+            Standing::Unknown => Action::requeue(PATIENCE),
+            Standing::Failing(_) if made.handle.is_waiting() => Action::await_change(),
+            Standing::Failing(_) => Action::requeue(kept.due.saturating_sub(self.context.clock.boot())),
+        }
+    }
+}
+
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    stop.run_until_cancelled(work).await;
+}

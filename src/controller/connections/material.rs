@@ -1,0 +1,213 @@
+//! What a connection is made of: its spec with its Secrets read, and the client of Orion that comes of it.
+//!
+//! Secrets are read by `get`, in the one namespace that is the connection's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, ResourceExt};
+use secrecy::SecretString;
+
+use super::registry::Problem;
+use crate::api::{Endpoint, OrionConnectionSpec, Reason, SecretKeyRef};
+use crate::controller::context::Context;
+use crate::controller::gather::{Wiped, refused_type};
+use crate::controller::patch::{ApiError, call};
+use crate::orion::{
+    ConfigError, ConnectionConfig, Given, GivenCell, HttpOrion, Password, RateLimit, Reach, Source, login_text,
+    token_text,
+};
+
+/// What a client of Orion is made of, apart from the credentials: where it changes there must be another client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub endpoint: Endpoint,
+    pub timeout: Duration,
+    pub marking: bool,
+    rate_limit: Option<(u32, u32)>,
+    ca: Option<Vec<u8>>,
+    place: String,
+    login_path: Option<String>,
+    scopes: Vec<String>,
+    reach: Reach,
+}
+
+/// What was read for a connection.
+pub(super) struct Material {
+    pub shape: Shape,
+    pub given: Given,
+}
+
+/// resourceVersions of the Secrets that a connection refers to, as the cache has them.
+pub(super) type Versions = BTreeMap<String, Option<String>>;
+
+/// Those of `spec`.
+pub(super) fn versions(
+    stores: &[Store<PartialObjectMeta<Secret>>],
+    namespace: &str,
+    spec: &OrionConnectionSpec,
+) -> Versions {
+    let version = |name: &str| {
+        let key = ObjectRef::new(name).within(namespace);
+        stores.iter().find_map(|store| store.get(&key)).and_then(|secret| secret.resource_version())
+    };
+    spec.secret_names().into_iter().map(|name| (name.to_owned(), version(name))).collect()
+}
+
+/// Reads what `spec` refers to.
+///
+/// # Errors
+/// The outer error is the apiserver's; the inner one is for the connection's status.
+pub(super) async fn read(
+    context: &Context,
+    spec: &OrionConnectionSpec,
+    namespace: &str,
+    reach: Reach,
+) -> Result<Result<Material, Problem>, ApiError> {
+    let (endpoint, timeout) = match (spec.endpoint(), spec.timeout()) {
+        (Ok(endpoint), Ok(timeout)) => (endpoint, timeout),
+        (Err(why), _) | (_, Err(why)) => {
+            return Ok(Err(Problem::new(Reason::InvalidSpec, format!("{why}. Correct it"))));
+        }
+    };
+    if reach == Reach::PublicOnly && !endpoint.as_str().starts_with("https://") {
+        return Ok(Err(insecure(&ConfigError::NotHttps)));
+    }
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let mut secrets = BTreeMap::new();
+    for name in spec.secret_names() {
+        match call(context, "get a Secret", api.get_opt(name)).await {
+            Ok(Some(secret)) => secrets.insert(name, Wiped(secret)),
+            Ok(None) => return Ok(Err(missing(name, namespace))),
+            Err(ApiError::Refused { code: 403, .. }) => {
+                return Ok(Err(Problem::new(
+                    Reason::SecretNotFound,
+                    format!(
+                        "The operator may not read the Secret {name} in the namespace {namespace}. Check its ClusterRole or Roles; trying again by itself"
+                    ),
+                )));
+            }
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(collect(spec, endpoint, timeout, reach, &secrets))
+}
+
+fn collect(
+    spec: &OrionConnectionSpec,
+    endpoint: Endpoint,
+    timeout: Duration,
+    reach: Reach,
+    secrets: &BTreeMap<&str, Wiped>,
+) -> Result<Material, Problem> {
+    let ca =
+        spec.ca_secret_ref.as_ref().map(|reference| bytes(secrets, &reference.name, &reference.key)).transpose()?;
+    let (given, place, login_path, scopes) = match (&spec.auth.token_secret_ref, &spec.auth.password_secret_ref) {
+        (Some(SecretKeyRef { name, key }), None) => {
+            let token = text(secrets, name, key, token_text, "a token for the Orion API")?;
+            (Given::Token(token), format!("the key {key} of the Secret {name}"), None, Vec::new())
+        }
+        (None, Some(reference)) => {
+            let (name, user, pass) = (&reference.name, reference.username_key(), reference.password_key());
+            let username = text(secrets, name, user, login_text, "the username for Orion")?;
+            let password = text(secrets, name, pass, login_text, "the password for Orion")?;
+            let place = format!("the keys {user} and {pass} of the Secret {name}");
+            (
+                Given::Password(Password { username, password }),
+                place,
+                reference.login_path.clone(),
+                reference.scopes.clone(),
+            )
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            let message = "spec.auth: it must have exactly one of tokenSecretRef and passwordSecretRef. Correct it";
+            return Err(Problem::new(Reason::InvalidSpec, message));
+        }
+    };
+    let shape = Shape {
+        endpoint,
+        timeout,
+        marking: spec.is_marking(),
+        rate_limit: spec.rate_limit.map(|limit| (limit.requests_per_second, limit.burst)),
+        ca: ca.map(<[u8]>::to_vec),
+        place,
+        login_path,
+        scopes,
+        reach,
+    };
+    Ok(Material { shape, given })
+}
+
+/// A client of Orion, with the cell that its credentials are put into when they change.
+pub(super) fn client(shape: &Shape, given: Given) -> Result<(HttpOrion, Arc<GivenCell>), Problem> {
+    let cell = Arc::new(GivenCell::new(shape.place.clone(), Ok(given)));
+    let number = |number: u32| number.try_into().unwrap_or(std::num::NonZeroU32::MIN);
+    let limit = |(requests_per_second, burst)| RateLimit {
+        requests_per_second: number(requests_per_second),
+        burst: number(burst),
+    };
+    let mut config = ConnectionConfig::new(shape.endpoint.clone(), Arc::clone(&cell) as Arc<dyn Source>);
+    config.timeout = shape.timeout;
+    config.ca_pem.clone_from(&shape.ca);
+    config.rate_limit = Some(shape.rate_limit.map_or_else(RateLimit::default, limit));
+    config.login_path.clone_from(&shape.login_path);
+    config.scopes.clone_from(&shape.scopes);
+    config.reach = shape.reach;
+    // A proxy connects to what it likes: only for the administrators' connections.
+    config.system_proxy = shape.reach == Reach::Anywhere;
+    HttpOrion::new(config).map(|orion| (orion, cell)).map_err(|error| problem_of(&error))
+}
+
+fn problem_of(error: &ConfigError) -> Problem {
+    match error {
+        ConfigError::NotHttps | ConfigError::NotPublic => insecure(error),
+        ConfigError::Ca => Problem::new(
+            Reason::SecretInvalid,
+            "spec.caSecretRef: the value holds no certificate in PEM that can be used. Put the CA's certificate in; it is seen at once",
+        ),
+        ConfigError::LoginPath | ConfigError::Endpoint => {
+            Problem::new(Reason::InvalidSpec, format!("spec: {error}. Correct it"))
+        }
+        ConfigError::Client => Problem::new(Reason::TLSFailed, format!("{error}. Give the connection a caSecretRef")),
+    }
+}
+
+fn insecure(error: &ConfigError) -> Problem {
+    Problem::new(Reason::InsecureConnection, format!("{error}. Give it an https URL with a public address"))
+}
+
+fn missing(name: &str, namespace: &str) -> Problem {
+    let message = format!("There is no Secret {name} in the namespace {namespace}. Create it; it is seen at once");
+    Problem { lost: true, ..Problem::new(Reason::SecretNotFound, message) }
+}
+
+fn bytes<'a>(secrets: &'a BTreeMap<&str, Wiped>, name: &str, key: &str) -> Result<&'a [u8], Problem> {
+    let secret = secrets.get(name).map(|secret| &secret.0);
+    if let Some(type_) = secret.and_then(refused_type) {
+        let message = format!("The Secret {name} is of type {type_}, which is never sent out. Name another Secret");
+        return Err(Problem::new(Reason::SecretInvalid, message));
+    }
+    let value = secret.and_then(|secret| secret.data.as_ref()).and_then(|data| data.get(key));
+    value.map(|value| value.0.as_slice()).ok_or_else(|| {
+        let message = format!("The Secret {name} has no key {key}. Put it in; it is seen at once");
+        Problem::new(Reason::SecretNotFound, message)
+    })
+}
+
+fn text(
+    secrets: &BTreeMap<&str, Wiped>,
+    name: &str,
+    key: &str,
+    read: fn(&[u8]) -> Result<SecretString, &'static str>,
+    what: &str,
+) -> Result<SecretString, Problem> {
+    read(bytes(secrets, name, key)?).map_err(|why| {
+        let message =
+            format!("The value of key {key} in the Secret {name} {why}: put {what} into it; it is seen at once");
+        Problem::new(Reason::SecretInvalid, message)
+    })
+}

@@ -1,0 +1,149 @@
+//! Watches connections, and the loops that reconcile them.
+
+use std::sync::Arc;
+
+use futures::channel::{mpsc, oneshot};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryStreamExt, future};
+use kube::Api;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::Event;
+use kube::runtime::{WatchStreamExt, watcher};
+use tracing::{error, warn};
+
+use super::check::Checker;
+use super::key::ConnectionKey;
+use super::object::{ConnectionObject, Terms, path};
+use crate::controller::context::Context;
+use crate::controller::reconcile::ReconcileError;
+use crate::controller::watch::tell_watch_error;
+use crate::metrics::Metrics;
+
+/// Connections that are looked at at once. One whose Orion hangs takes its place for as long as a look may take.
+const CHECKS_AT_ONCE: u16 = 64;
+
+/// Connections of one kind and scope, not reconciled yet.
+pub(in crate::controller) struct ConnectionWatch<K: ConnectionObject> {
+    store: Store<DeserializeGuard<K>>,
+    filled: oneshot::Receiver<()>,
+    again: mpsc::UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
+    changes: mpsc::UnboundedReceiver<ObjectRef<DeserializeGuard<K>>>,
+    events: BoxStream<'static, watcher::Result<DeserializeGuard<K>>>,
+}
+
+/// The connections that refer to Secrets.
+pub(in crate::controller) struct Users<K: ConnectionObject> {
+    store: Store<DeserializeGuard<K>>,
+    again: mpsc::UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
+}
+
+impl<K: ConnectionObject> Users<K> {
+    /// Brings those back that refer to a Secret (its namespace and name), or to any.
+    pub(in crate::controller) fn wake(&self, secret: Option<(&str, &str)>, operators: &str) {
+        let uses = |object: &K| match secret {
+            Some((namespace, name)) => {
+                K::secrets_namespace(object.meta(), operators) == namespace
+                    && object.spec().secret_names().contains(&name)
+            }
+            None => true,
+        };
+        for guarded in self.store.state().iter().filter(|guarded| guarded.0.as_ref().is_ok_and(uses)) {
+            let _receiver_is_gone = self.again.unbounded_send(ObjectRef::from_obj(guarded.as_ref())).is_err();
+        }
+    }
+}
+
+/// Begins a watch. Nothing is asked of the apiserver before [`ConnectionWatch::run`].
+pub(in crate::controller) fn watch<K: ConnectionObject>(api: Api<DeserializeGuard<K>>) -> ConnectionWatch<K> {
+    let (store, writer) = reflector::store();
+    let (sender, filled) = oneshot::channel();
+    let (again, changes) = mpsc::unbounded();
+    let mut sender = Some(sender);
+    let events = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .modify(|guarded| kube::Resource::meta_mut(guarded).managed_fields = None)
+        .reflect(writer)
+        .inspect_ok(move |event| {
+            if let Some(sender) = sender.take_if(|_| matches!(event, Event::InitDone)) {
+                let _nobody_asks = sender.send(()).is_err();
+            }
+        })
+        .applied_objects()
+        .boxed();
+    ConnectionWatch { store, filled, again, changes, events }
+}
+
+/// Keys of all connections in a cache, with what is known of who may use them.
+pub(in crate::controller) fn known<K: ConnectionObject>(
+    store: &Store<DeserializeGuard<K>>,
+) -> Vec<(ConnectionKey, Terms)> {
+    let key_and_terms = |guarded: &Arc<DeserializeGuard<K>>| match &guarded.0 {
+        Ok(object) => (object.key(), object.terms()),
+        Err(invalid) => {
+            let key = K::key_of(&invalid.metadata);
+            let terms = key.terms_of_nothing();
+            (key, terms)
+        }
+    };
+    store.state().iter().map(key_and_terms).collect()
+}
+
+/// The loop, who hears once that the cache is filled, and the cache.
+type Running<K> = (BoxFuture<'static, ()>, oneshot::Receiver<()>, Store<DeserializeGuard<K>>);
+
+impl<K: ConnectionObject> ConnectionWatch<K> {
+    /// Those that refer to Secrets.
+    pub(in crate::controller) fn users(&self) -> Users<K> {
+        Users { store: self.store.clone(), again: self.again.clone() }
+    }
+
+    /// Reconciles until the operator stops, then finishes what is in flight.
+    pub(in crate::controller) fn run(self, context: Arc<Context>) -> Running<K> {
+        let Self { store, again, changes, events, filled } = self;
+        let (stop, metrics) = (context.stop.clone(), Arc::clone(&context.metrics));
+        let checker = Arc::new(Checker::new(context, again));
+        let results = Controller::for_stream(events, store.clone())
+            .with_config(controller::Config::default().concurrency(CHECKS_AT_ONCE))
+            .reconcile_on(changes)
+            .graceful_shutdown_on(stop.cancelled_owned())
+            .run(Checker::reconcile, error_policy, Arc::clone(&checker));
+        let noted = results.for_each(move |result| {
+            take_note(&checker, &metrics, result);
+            future::ready(())
+        });
+        (noted.boxed(), filled, store)
+    }
+}
+
+fn error_policy<K: ConnectionObject>(
+    guarded: Arc<DeserializeGuard<K>>,
+    error: &ReconcileError,
+    checker: Arc<Checker<K>>,
+) -> Action {
+    let metadata = kube::Resource::meta(&*guarded);
+    error!(connection = path::<K>(metadata), %error, "a reconcile did not finish; it is tried again");
+    Action::requeue(checker.backoff(checker.count_error(&K::key_of(metadata))))
+}
+
+/// How a reconcile ended.
+type Ended<K> = Result<(ObjectRef<DeserializeGuard<K>>, Action), controller::Error<ReconcileError, watcher::Error>>;
+
+fn take_note<K: ConnectionObject>(checker: &Checker<K>, metrics: &Metrics, result: Ended<K>) {
+    match result {
+        Ok(_) => metrics.reconciled("connection", "success"),
+        Err(controller::Error::ReconcilerFailed(..)) => metrics.reconciled("connection", "error"),
+        Err(controller::Error::ObjectNotFound(gone)) => {
+            let metadata = kube::core::ObjectMeta {
+                name: Some(gone.name.clone()),
+                namespace: gone.namespace.clone(),
+                ..kube::core::ObjectMeta::default()
+            };
+            checker.forget(&K::key_of(&metadata));
+        }
+        Err(controller::Error::QueueError(error)) => tell_watch_error(&K::plural(&()), &error),
+        Err(controller::Error::RunnerError(error)) => warn!(%error, "the reconcile queue is in trouble"),
+    }
+}

@@ -1,4 +1,4 @@
-//! The custom resource definition on a real kube-apiserver. Only that proves that it installs (CEL cost, structural
+//! The custom resource definitions on a real kube-apiserver. Only that proves that they install (CEL cost, structural
 //! schema), that each rule says there what it says without a cluster, and what kubectl shows.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -8,25 +8,40 @@ mod common;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use common::webhook_cases::{cases, webhook};
-use common::webhook_updates::update_cases;
+use common::connection_cases::{cluster_connection, complaints, connection};
+use common::webhook_cases::webhook;
+use common::{KINDS, Kind};
 use devkit::control_plane::{ControlPlane, Options};
 use kube::Client;
 use serde_json::{Map, Value, json};
 
 const WEBHOOKS: &str = "/apis/orion-operator.dev/v1alpha1/namespaces/default/webhooks";
+const CONNECTIONS: &str = "/apis/orion-operator.dev/v1alpha1/namespaces/default/orionconnections";
+const CLUSTER_CONNECTIONS: &str = "/apis/orion-operator.dev/v1alpha1/clusterorionconnections";
+
+fn path(kind: &Kind) -> &'static str {
+    match kind.name {
+        "Webhook" => WEBHOOKS,
+        "OrionConnection" => CONNECTIONS,
+        _ => CLUSTER_CONNECTIONS,
+    }
+}
 
 /// One control plane for all, as its start is most of the time.
 #[tokio::test]
-async fn the_definition_on_a_real_apiserver() -> Result<()> {
+async fn the_definitions_on_a_real_apiserver() -> Result<()> {
     let plane = ControlPlane::start(Options { quiet: true, ..Options::default() }).await?;
     let client = plane.admin_client().await?;
     install(&plane).await?;
-    every_case_has_the_same_verdict(&client).await?;
-    every_update_has_the_same_verdict(&client).await?;
+    for kind in &KINDS {
+        every_case_has_the_same_verdict(&client, kind).await.context(kind.name)?;
+        every_update_has_the_same_verdict(&client, kind).await.context(kind.name)?;
+    }
+    complaints_are_the_same(&client).await?;
     a_null_is_dropped_or_refused(&plane, &client).await?;
     status_has_its_default(&client).await?;
     kubectl_shows_columns(&plane, &client).await?;
+    kubectl_shows_connections(&plane, &client).await?;
     kubectl_selects_fields(&plane).await?;
     kubectl_explains_every_field(&plane).await
 }
@@ -36,9 +51,11 @@ async fn install(plane: &ControlPlane) -> Result<()> {
     plane.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).await?;
     // Established comes a moment before the first request is served.
     let deadline = Instant::now() + Duration::from_secs(30);
-    while let Err(error) = plane.kubectl_ok(&["get", "webhooks"]).await {
-        ensure!(Instant::now() < deadline, "webhooks are not served: {error:#}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    for plural in ["webhooks", "orionconnections", "clusterorionconnections"] {
+        while let Err(error) = plane.kubectl_ok(&["get", plural]).await {
+            ensure!(Instant::now() < deadline, "{plural} are not served: {error:#}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
     Ok(())
 }
@@ -87,10 +104,10 @@ fn without_nulls(value: &Value) -> Value {
     }
 }
 
-async fn every_case_has_the_same_verdict(client: &Client) -> Result<()> {
+async fn every_case_has_the_same_verdict(client: &Client, kind: &Kind) -> Result<()> {
     let mut wrong = Vec::new();
-    for case in cases() {
-        let answer = send(client, "POST", &format!("{WEBHOOKS}?dryRun=All"), &case.object).await;
+    for case in (kind.cases)() {
+        let answer = send(client, "POST", &format!("{}?dryRun=All", path(kind)), &case.object).await;
         match (answer.with_context(|| case.name.clone())?, case.refused_at) {
             (Ok(stored), None) => {
                 // Nothing is added under spec: what was applied is what is read.
@@ -110,10 +127,11 @@ async fn every_case_has_the_same_verdict(client: &Client) -> Result<()> {
     Ok(())
 }
 
-async fn every_update_has_the_same_verdict(client: &Client) -> Result<()> {
-    let path = format!("{WEBHOOKS}/case");
-    for case in update_cases() {
-        let stored = send(client, "POST", WEBHOOKS, &case.old).await?;
+async fn every_update_has_the_same_verdict(client: &Client, kind: &Kind) -> Result<()> {
+    let all = path(kind);
+    let path = format!("{all}/case");
+    for case in (kind.updates)() {
+        let stored = send(client, "POST", all, &case.old).await?;
         let stored = stored.map_err(|refusal| anyhow::anyhow!("{}: {refusal:?}", case.name))?;
         let mut new = case.new.clone();
         new["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"].clone();
@@ -124,6 +142,17 @@ async fn every_update_has_the_same_verdict(client: &Client) -> Result<()> {
         }
         let gone = http::Request::delete(&path).body(Vec::new())?;
         client.request::<Value>(gone).await?;
+    }
+    Ok(())
+}
+
+async fn complaints_are_the_same(client: &Client) -> Result<()> {
+    for (object, field, words) in complaints() {
+        let Err(refusal) = send(client, "POST", CLUSTER_CONNECTIONS, &object).await? else {
+            bail!("{field} should be refused: {object}");
+        };
+        assert_eq!(refusal.fields, [field], "{refusal:?}");
+        assert!(refusal.message.contains(words), "{refusal:?}");
     }
     Ok(())
 }
@@ -150,41 +179,72 @@ async fn a_null_is_dropped_or_refused(plane: &ControlPlane, client: &Client) -> 
     Ok(())
 }
 
-/// Creates the webhook `case`, which the steps after it look at.
+/// Creates the objects `case`, which the steps after it look at.
 async fn status_has_its_default(client: &Client) -> Result<()> {
-    let mut object = webhook(json!({"suspend": true}));
-    object["status"] = json!({"webhookId": "not from a user"});
-    let created = send(client, "POST", WEBHOOKS, &object).await?.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
-    let path = format!("{WEBHOOKS}/case");
-    let read: Value = client.request(http::Request::get(&path).body(Vec::new())?).await?;
-    for object in [created, read] {
-        assert_eq!(object["status"], json!({"observedGeneration": -1}));
+    for (all, mut object) in [
+        (WEBHOOKS, webhook(json!({"suspend": true}))),
+        (CONNECTIONS, connection(json!({}))),
+        (CLUSTER_CONNECTIONS, cluster_connection(json!({}))),
+    ] {
+        object["status"] = json!({"endpoint": "not from a user"});
+        let created = send(client, "POST", all, &object).await?.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+        let read: Value = client.request(http::Request::get(format!("{all}/case")).body(Vec::new())?).await?;
+        for object in [created, read] {
+            assert_eq!(object["status"], json!({"observedGeneration": -1}));
+        }
     }
     Ok(())
 }
 
-async fn kubectl_shows_columns(plane: &ControlPlane, client: &Client) -> Result<()> {
+/// Writes a status as the operator would.
+async fn set_status(client: &Client, all: &str, more: Value) -> Result<()> {
     let condition = json!({
         "type": "Ready", "status": "False", "reason": "Rejected", "message": "do-this", "observedGeneration": 1,
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     });
-    let status = json!({"status": {"observedGeneration": 1, "webhookId": "wh_7", "conditions": [condition]}});
-    let request = http::Request::patch(format!("{WEBHOOKS}/case/status"))
+    let mut status = json!({"observedGeneration": 1, "conditions": [condition]});
+    status.as_object_mut().context("an object")?.extend(more.as_object().context("an object")?.clone());
+    let request = http::Request::patch(format!("{all}/case/status"))
         .header("content-type", "application/merge-patch+json")
-        .body(serde_json::to_vec(&status)?)?;
+        .body(serde_json::to_vec(&json!({ "status": status }))?)?;
     client.request::<Value>(request).await?;
+    Ok(())
+}
 
-    let table = |args: &'static [&'static str]| async move {
-        let output = plane.kubectl_ok(args).await?;
-        let lines = output.lines().map(|line| line.split_whitespace().map(str::to_owned).collect());
-        anyhow::Ok(lines.collect::<Vec<Vec<String>>>())
-    };
-    for args in [&["get", "webhooks"][..], &["get", "owh"], &["get", "orion"]] {
-        let lines = table(args).await?;
+/// The words of each line.
+async fn table(plane: &ControlPlane, args: &[&str]) -> Result<Vec<Vec<String>>> {
+    let output = plane.kubectl_ok(args).await?;
+    Ok(output.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect())
+}
+
+async fn kubectl_shows_connections(plane: &ControlPlane, client: &Client) -> Result<()> {
+    for (all, plural, short) in
+        [(CONNECTIONS, "orionconnections", "oconn"), (CLUSTER_CONNECTIONS, "clusterorionconnections", "coconn")]
+    {
+        set_status(client, all, json!({"endpoint": "https://acme.example.com/v1alpha", "capabilities": ["list"]}))
+            .await?;
+        for name in [plural, short] {
+            let lines = table(plane, &["get", name]).await?;
+            assert_eq!(lines[0], ["NAME", "READY", "REASON", "URL", "AGE"], "{name}");
+            assert_eq!(lines[1][..4], ["case", "False", "Rejected", "https://acme.example.com"], "{name}");
+        }
+        let wide = table(plane, &["get", plural, "-o", "wide"]).await?;
+        assert_eq!(wide[0][4..], ["AGE", "ENDPOINT", "MESSAGE"], "{plural}");
+        assert_eq!(wide[1][5..], ["https://acme.example.com/v1alpha", "do-this"], "{plural}");
+    }
+    let all = plane.kubectl_ok(&["get", "orion", "-o", "name"]).await?;
+    assert_eq!(all.lines().count(), 3, "{all}");
+    Ok(())
+}
+
+async fn kubectl_shows_columns(plane: &ControlPlane, client: &Client) -> Result<()> {
+    set_status(client, WEBHOOKS, json!({"webhookId": "wh_7"})).await?;
+    for args in [["get", "webhooks"], ["get", "owh"]] {
+        let lines = table(plane, &args).await?;
         assert_eq!(lines[0], ["NAME", "READY", "REASON", "PRESENCE", "AGE"], "{args:?}");
         assert_eq!(lines[1][1..4], ["False", "Rejected", "jobs"], "{args:?}");
     }
-    let wide = table(&["get", "webhooks", "-o", "wide"]).await?;
+    let wide = table(plane, &["get", "webhooks", "-o", "wide"]).await?;
     assert_eq!(wide[0][4..], ["AGE", "URL", "ID", "SUSPENDED", "MESSAGE"]);
     assert_eq!(wide[1][5..], ["https://hooks.example.com/orion", "wh_7", "true", "do-this"]);
     Ok(())
@@ -218,7 +278,22 @@ async fn kubectl_explains_every_field(plane: &ControlPlane) -> Result<()> {
     {
         assert!(explained.contains(text), "{text}: {explained}");
     }
-    for path in ["webhook", "webhook.spec", "webhook.spec.headers", "webhook.spec.connectionRef", "webhook.status"] {
+    for path in [
+        "webhook",
+        "webhook.spec",
+        "webhook.spec.headers",
+        "webhook.spec.connectionRef",
+        "webhook.status",
+        "orionconnection",
+        "orionconnection.spec",
+        "orionconnection.spec.auth",
+        "orionconnection.spec.auth.passwordSecretRef",
+        "orionconnection.status",
+        "clusterorionconnection.spec",
+        "clusterorionconnection.spec.allowedNamespaces",
+        "clusterorionconnection.spec.allowedNamespaces.selector",
+        "clusterorionconnection.spec.allowedNamespaces.selector.matchExpressions",
+    ] {
         let explained = plane.kubectl_ok(&["explain", path]).await?;
         assert!(!explained.contains("<no description>"), "{path}: {explained}");
     }

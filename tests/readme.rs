@@ -67,11 +67,20 @@ fn its_webhook_is_one() {
 }
 
 #[test]
-fn what_it_links_to_is_there() {
-    let links = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    for link in links.filter(|link| !link.starts_with("http")) {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(link);
-        assert!(path.exists(), "{link}");
+fn what_pages_link_to_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for page in ["README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/security.md", "docs/guarantees.md"] {
+        let text = std::fs::read_to_string(root.join(page)).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let path = root.join(page).parent().unwrap().join(file);
+            assert!(path.exists(), "{page}: {link}");
+            if !heading.is_empty() {
+                let text = std::fs::read_to_string(path).unwrap().to_lowercase().replace(' ', "-");
+                assert!(text.contains(&format!("#-{heading}\n")), "{page}: {link}");
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The custom resource definition without a cluster: its shape, and every rule from both sides.
+//! The custom resource definitions without a cluster: their shape, and every rule from both sides.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -7,21 +7,22 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use common::webhook_cases::{cases, webhook};
-use common::webhook_updates::update_cases;
+use common::webhook_cases::webhook;
+use common::{KINDS, connection_cases, webhook_cases};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use orion_operator::api::{
-    ConnectionKind, DeletionPolicy, Schema, Violation, ViolationKind, Webhook, crds, file_name, parse_duration, to_yaml,
+    ConnectionKind, DeletionPolicy, OrionConnectionSpec, PATH_PREFIX, Schema, Violation, ViolationKind, Webhook, crds,
+    file_name, parse_duration, to_yaml,
 };
 use serde_json::{Value, json};
 use url::Url;
 
-fn crd() -> CustomResourceDefinition {
-    crds().into_iter().find(|crd| crd.spec.names.kind == "Webhook").unwrap()
+fn crd(kind: &str) -> CustomResourceDefinition {
+    crds().into_iter().find(|crd| crd.spec.names.kind == kind).unwrap()
 }
 
-fn schema() -> Schema {
-    Schema::new(&crd()).unwrap()
+fn schema(kind: &str) -> Schema {
+    Schema::new(&crd(kind)).unwrap()
 }
 
 /// Every schema of the definitions, with its path: the root, and what is below `properties`, `items` and the like.
@@ -66,21 +67,8 @@ fn files_are_up_to_date() {
 }
 
 #[test]
-fn the_definition_has_its_names_columns_and_selectable_fields() {
-    let crd = crd();
-    let names = &crd.spec.names;
-    assert_eq!(crd.metadata.name.as_deref(), Some("webhooks.orion-operator.dev"));
-    assert_eq!((crd.spec.scope.as_str(), names.plural.as_str()), ("Namespaced", "webhooks"));
-    assert_eq!(names.short_names, Some(vec!["owh".to_owned()]));
-    assert_eq!(names.categories, Some(vec!["orion".to_owned()]));
-    let version = &crd.spec.versions[0];
-    let columns: Vec<(&str, i32)> = version
-        .additional_printer_columns
-        .iter()
-        .flatten()
-        .map(|column| (column.name.as_str(), column.priority.unwrap_or(0)))
-        .collect();
-    let expected = [
+fn definitions_have_their_names_columns_and_selectable_fields() {
+    let webhook = [
         ("Ready", 0),
         ("Reason", 0),
         ("Presence", 0),
@@ -90,10 +78,26 @@ fn the_definition_has_its_names_columns_and_selectable_fields() {
         ("Suspended", 1),
         ("Message", 1),
     ];
-    assert_eq!(columns, expected);
-    let fields: Vec<&str> = version.selectable_fields.iter().flatten().map(|field| field.json_path.as_str()).collect();
-    assert_eq!(fields, [".spec.presenceName", ".spec.userId"]);
-    assert!(version.subresources.as_ref().unwrap().status.is_some());
+    let connection = [("Ready", 0), ("Reason", 0), ("URL", 0), ("Age", 0), ("Endpoint", 1), ("Message", 1)];
+    for (kind, plural, short, scope, columns, selectable) in [
+        ("Webhook", "webhooks", "owh", "Namespaced", &webhook[..], &[".spec.presenceName", ".spec.userId"][..]),
+        ("OrionConnection", "orionconnections", "oconn", "Namespaced", &connection, &[]),
+        ("ClusterOrionConnection", "clusterorionconnections", "coconn", "Cluster", &connection, &[]),
+    ] {
+        let crd = crd(kind);
+        let names = &crd.spec.names;
+        assert_eq!(crd.metadata.name, Some(format!("{plural}.orion-operator.dev")));
+        assert_eq!((crd.spec.scope.as_str(), names.plural.as_str()), (scope, plural));
+        assert_eq!(names.short_names, Some(vec![short.to_owned()]));
+        assert_eq!(names.categories, Some(vec!["orion".to_owned()]));
+        let version = &crd.spec.versions[0];
+        let found = version.additional_printer_columns.iter().flatten();
+        let found: Vec<(&str, i32)> = found.map(|it| (it.name.as_str(), it.priority.unwrap_or(0))).collect();
+        assert_eq!(found, columns, "{kind}");
+        let found: Vec<&str> = version.selectable_fields.iter().flatten().map(|it| it.json_path.as_str()).collect();
+        assert_eq!(found, selectable, "{kind}");
+        assert!(version.subresources.as_ref().unwrap().status.is_some());
+    }
 }
 
 #[test]
@@ -110,7 +114,10 @@ fn only_status_has_a_default() {
 #[test]
 fn every_field_has_a_description_and_none_is_nullable_or_unsigned() {
     for (path, schema) in schemas() {
-        assert!(schema["description"].as_str().is_some_and(|text| !text.is_empty()), "{path} has no description");
+        // The entry of a plain list is no field: its list says what it is.
+        let is_entry = path.ends_with("[]") && schema["type"] == "string";
+        let is_described = schema["description"].as_str().is_some_and(|text| !text.is_empty());
+        assert!(is_described || is_entry, "{path} has no description");
         assert!(schema.get("nullable").is_none(), "{path} is nullable");
         assert!(!schema["format"].as_str().unwrap_or_default().starts_with("uint"), "{path} is unsigned");
     }
@@ -171,39 +178,61 @@ fn only_keywords_are_used_that_validation_knows() {
 
 #[test]
 fn every_case_has_its_verdict() {
-    let schema = schema();
-    for case in cases() {
-        let violations = schema.validate(&case.object);
-        let text = verdict(&violations);
-        match case.refused_at {
-            None => assert!(violations.is_empty(), "{} should be accepted: {text}", case.name),
-            Some(field) => {
-                assert!(
-                    violations.iter().any(|found| found.field == field),
-                    "{} should be refused at {field}: {text}",
-                    case.name
-                );
+    for kind in KINDS {
+        let schema = schema(kind.name);
+        for case in (kind.cases)() {
+            let violations = schema.validate(&case.object);
+            let text = verdict(&violations);
+            match case.refused_at {
+                None => assert!(violations.is_empty(), "{}: {} should be accepted: {text}", kind.name, case.name),
+                Some(field) => {
+                    assert!(
+                        violations.iter().any(|found| found.field == field),
+                        "{}: {} should be refused at {field}: {text}",
+                        kind.name,
+                        case.name
+                    );
+                }
             }
         }
     }
 }
 
 #[test]
+fn complaints_are_for_people() {
+    let schema = schema("ClusterOrionConnection");
+    for (object, field, words) in connection_cases::complaints() {
+        assert_eq!(verdict(&schema.validate(&object)), format!("{field}: {words}"));
+    }
+}
+
+#[test]
 fn every_update_has_its_verdict() {
-    let schema = schema();
-    for case in update_cases() {
-        assert!(schema.validate(&case.old).is_empty(), "{}: the stored object must be valid", case.name);
-        let violations = schema.validate_update(&case.old, &case.new);
-        let fields: Vec<&str> = violations.iter().map(|found| found.field.as_str()).collect();
-        assert_eq!(fields, Vec::from_iter(case.refused_at), "{}: {}", case.name, verdict(&violations));
+    for kind in KINDS {
+        let schema = schema(kind.name);
+        for case in (kind.updates)() {
+            assert!(schema.validate(&case.old).is_empty(), "{}: the stored object must be valid", case.name);
+            let violations = schema.validate_update(&case.old, &case.new);
+            let fields: Vec<&str> = violations.iter().map(|found| found.field.as_str()).collect();
+            assert_eq!(fields, Vec::from_iter(case.refused_at), "{}: {}", case.name, verdict(&violations));
+        }
     }
 }
 
 /// Takes out one rule after the other: each must be missed by a case, so none is untested or superfluous.
 #[test]
 fn every_rule_is_needed_by_a_case() {
-    const BOUNDS: [&str; 7] =
-        ["enum", "minLength", "maxLength", "minItems", "maxItems", "pattern", "x-kubernetes-list-type"];
+    const BOUNDS: [&str; 9] = [
+        "enum",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "pattern",
+        "x-kubernetes-list-type",
+    ];
     const LISTS: [&str; 2] = ["required", "x-kubernetes-validations"];
     /// Collects JSON pointers to rules, each with the field that it is for.
     fn find(schema: &Value, pointer: &str, field: &str, found: &mut Vec<(String, String)>) {
@@ -217,39 +246,44 @@ fn every_rule_is_needed_by_a_case() {
         if schema["items"].is_object() {
             find(&schema["items"], &format!("{pointer}/items"), &format!("{field}[0]"), found);
         }
+        if schema["additionalProperties"].is_object() {
+            find(&schema["additionalProperties"], &format!("{pointer}/additionalProperties"), field, found);
+        }
     }
     const SPEC: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
-    let whole = serde_json::to_value(crd()).unwrap();
-    let mut rules = Vec::new();
-    find(whole.pointer(SPEC).unwrap(), SPEC, "spec", &mut rules);
-    assert!(rules.len() > 30, "{rules:?}");
-    let (cases, updates) = (cases(), update_cases());
-    for (pointer, field) in rules {
-        let mut lacking = whole.clone();
-        let (parent, last) = pointer.rsplit_once('/').unwrap();
-        let holder = lacking.pointer_mut(parent).unwrap();
-        if let Some(entries) = holder.as_array_mut() {
-            entries.remove(last.parse().unwrap());
-        } else {
-            holder.as_object_mut().unwrap().remove(last).unwrap();
+    for kind in KINDS {
+        let whole = serde_json::to_value(crd(kind.name)).unwrap();
+        let mut rules = Vec::new();
+        find(whole.pointer(SPEC).unwrap(), SPEC, "spec", &mut rules);
+        assert!(rules.len() > 30, "{rules:?}");
+        let (cases, updates) = ((kind.cases)(), (kind.updates)());
+        for (pointer, field) in rules {
+            let mut lacking = whole.clone();
+            let (parent, last) = pointer.rsplit_once('/').unwrap();
+            let holder = lacking.pointer_mut(parent).unwrap();
+            if let Some(entries) = holder.as_array_mut() {
+                entries.remove(last.parse().unwrap());
+            } else {
+                holder.as_object_mut().unwrap().remove(last).unwrap();
+            }
+            let schema = Schema::new(&serde_json::from_value(lacking).unwrap()).unwrap();
+            let missed = |violations: Vec<Violation>, field: &str| !violations.iter().any(|found| found.field == field);
+            // Only a case that is refused at the field of the rule, or below it, can miss it.
+            let by_case = cases.iter().any(|case| {
+                case.refused_at.is_some_and(|at| at.starts_with(&field) && missed(schema.validate(&case.object), at))
+            });
+            let by_update = updates.iter().any(|case| {
+                case.refused_at.is_some_and(|field| missed(schema.validate_update(&case.old, &case.new), field))
+            });
+            assert!(by_case || by_update, "{}: no case misses {pointer}", kind.name);
         }
-        let schema = Schema::new(&serde_json::from_value(lacking).unwrap()).unwrap();
-        let missed = |violations: Vec<Violation>, field: &str| !violations.iter().any(|found| found.field == field);
-        // Only a case that is refused at the field of the rule, or below it, can miss it.
-        let by_case = cases.iter().any(|case| {
-            case.refused_at.is_some_and(|at| at.starts_with(&field) && missed(schema.validate(&case.object), at))
-        });
-        let by_update = updates.iter().any(|case| {
-            case.refused_at.is_some_and(|field| missed(schema.validate_update(&case.old, &case.new), field))
-        });
-        assert!(by_case || by_update, "no case misses {pointer}");
     }
 }
 
 /// What the schema lets through, the code must be able to use.
 #[test]
 fn accepted_values_can_be_used() {
-    for case in cases().into_iter().filter(|case| case.refused_at.is_none()) {
+    for case in webhook_cases::cases().into_iter().filter(|case| case.refused_at.is_none()) {
         let webhook: Webhook = serde_json::from_value(case.object).unwrap();
         let url = Url::parse(&webhook.spec.url).unwrap();
         assert!(matches!(url.scheme(), "http" | "https") && url.has_host(), "{}", case.name);
@@ -258,11 +292,22 @@ fn accepted_values_can_be_used() {
             parse_duration(interval).unwrap();
         }
     }
+    let cases = [connection_cases::cases(), connection_cases::cluster_cases()].concat();
+    for case in cases.into_iter().filter(|case| case.refused_at.is_none()) {
+        let spec: OrionConnectionSpec = serde_json::from_value(case.object["spec"].clone()).unwrap();
+        let endpoint = spec.endpoint().unwrap_or_else(|why| panic!("{}: {why}", case.name));
+        let prefix = spec.path_prefix.as_deref().unwrap_or(PATH_PREFIX).trim_end_matches('/');
+        // As a client would send it: no part of the prefix becomes part of the host, or is lost.
+        let url = Url::parse(&format!("{endpoint}/webhooks")).unwrap();
+        assert_eq!(url.path(), format!("{prefix}/webhooks"), "{}", case.name);
+        assert_eq!(url.origin(), Url::parse(&spec.url).unwrap().origin(), "{}", case.name);
+        spec.timeout().unwrap_or_else(|why| panic!("{}: {why}", case.name));
+    }
 }
 
 #[test]
 fn the_envelope_is_checked() {
-    let schema = schema();
+    let schema = schema("Webhook");
     for (pointer, value, field, kind) in [
         ("/apiVersion", json!("orion-operator.dev/v1"), "apiVersion", ViolationKind::Enum),
         ("/kind", json!("Webhooks"), "kind", ViolationKind::Enum),
@@ -292,7 +337,7 @@ fn the_envelope_is_checked() {
 
 #[test]
 fn kinds_of_violations_are_told_apart() {
-    let schema = schema();
+    let schema = schema("Webhook");
     for (spec, kind) in [
         (json!({"urll": 1}), ViolationKind::UnknownField),
         (json!({"userId": 1}), ViolationKind::Type),
@@ -309,7 +354,7 @@ fn kinds_of_violations_are_told_apart() {
 /// Keywords that the operator's own definitions do not use now.
 #[test]
 fn keywords_are_read_from_any_definition() {
-    let mut crd = crd();
+    let mut crd = crd("Webhook");
     let root = crd.spec.versions[0].schema.as_mut().unwrap().open_api_v3_schema.as_mut().unwrap();
     let spec = serde_json::from_value(json!({
         "type": "object",

@@ -39,16 +39,15 @@ pub struct OrionConnectionSpec {
     /// Scheme, host and port of Orion, like https://acme.example.com.
     #[schemars(length(max = 2048))]
     #[x_kube(
-        validation = schema::url_is_absolute(),
-        validation = schema::url_without_credentials(),
-        validation = schema::url_is_printable(),
+        validation = schema::url_is_absolute("https://acme.example.com"),
+        validation = schema::url_without_credentials("the Secret that auth names"),
         validation = schema::url_is_an_origin()
     )]
     pub url: String,
     /// Path prefix of the API, /v1alpha by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = schema::path())]
+    #[x_kube(validation = schema::path(), validation = schema::path_is_plain())]
     pub path_prefix: Option<String>,
     /// The credentials: exactly one of tokenSecretRef and passwordSecretRef.
     #[x_kube(validation = schema::one_kind_of_credentials())]
@@ -134,13 +133,13 @@ pub struct PasswordSecretRef {
     pub password_key: Option<String>,
     /// Scopes to ask for at the login.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "schema::null_is_default")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), inner(length(max = 256)))]
     #[x_kube(validation = schema::scopes())]
     pub scopes: Vec<String>,
     /// Path of the login from the root of the host; <pathPrefix>/auth/login by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = schema::path())]
+    #[x_kube(validation = schema::path(), validation = schema::path_is_plain())]
     pub login_path: Option<String>,
 }
 
@@ -184,14 +183,16 @@ pub struct NamespaceRule {
     /// Name of the namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
-    #[x_kube(validation = schema::object_name())]
+    #[x_kube(validation = schema::namespace_name())]
     pub name: Option<String>,
     /// Labels of the namespaces. An empty selector is every namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::namespace_selector")]
     pub selector: Option<LabelSelector>,
-    /// The only userIds that their Webhooks may have; any where there are none.
+    /// The only userIds that their Webhooks may have. Leave it out for any.
+    // Not empty: that could be read as "none" too.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "schema::null_is_default")]
-    #[schemars(length(max = 1024), inner(length(min = 1, max = 256)))]
+    #[schemars(length(min = 1, max = 1024), inner(length(min = 1, max = 256)))]
     pub user_ids: Vec<String>,
 }
 

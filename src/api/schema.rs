@@ -4,6 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::core::Rule;
+use schemars::{SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
@@ -26,19 +27,19 @@ fn matches(pattern: &str, message: &str) -> Rule {
 ///
 /// Userinfo is let through: [`url_without_credentials`] has the better message for it. The scheme is free in case
 /// (<https://www.rfc-editor.org/rfc/rfc3986#section-3.1>).
-pub(super) fn url_is_absolute() -> Rule {
+pub(super) fn url_is_absolute(example: &str) -> Rule {
     const HOST: &str = r"([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9._])?|\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]+\])";
     const PORT: &str = r"(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?";
     matches(
         &format!("^[hH][tT][tT][pP][sS]?://([^/?#]*@)?{HOST}{PORT}([/?#]|$)"),
-        "must be an absolute http or https URL with a host, like https://hooks.example.com/orion",
+        &format!("must be an absolute http or https URL with a host, like {example}"),
     )
 }
 
 /// No `user@` and no `user:password@`: a URL is shown and logged where a header value is not.
-pub(super) fn url_without_credentials() -> Rule {
+pub(super) fn url_without_credentials(their_place: &str) -> Rule {
     Rule::new(r"!self.matches(r'^[^/?#]*//[^/?#]*@')")
-        .message("must not hold a user or password; put credentials into headers, with valueFrom")
+        .message(format!("must not hold a user or password; put credentials into {their_place}").as_str())
 }
 
 /// Only what RFC 3986 lets stand in a URL as it is, plus the few printable characters that clients encode by themselves.
@@ -90,17 +91,28 @@ pub(super) fn object_name() -> Rule {
     )
 }
 
+/// The name of a namespace, which unlike most names has no dots.
+pub(super) fn namespace_name() -> Rule {
+    matches(
+        "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "must be the name of a namespace: lower-case letters, digits and - only, with a letter or digit at both ends",
+    )
+}
+
 /// A key of a Secret, as the apiserver checks it (`IsConfigMapKey` of `k8s.io/apimachinery`).
 pub(super) fn secret_key() -> Rule {
     Rule::new(r"self.matches(r'^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')")
         .message("must be a key of a Secret: letters, digits, -, _ and . only, and neither . nor starting with ..")
 }
 
+/// The form of a duration.
+const DURATION: &str = r"^([0-9]{1,9}(\.[0-9]{1,6})?(ms|s|m|h))+$";
+
 /// A duration that [`parse_duration`](super::parse_duration) reads: the digits are bounded so that it never overflows
 /// and is never rounded to nothing.
 pub(super) fn duration_is_written_well() -> Rule {
     matches(
-        r"^([0-9]{1,9}(\.[0-9]{1,6})?(ms|s|m|h))+$",
+        DURATION,
         "must be a duration like 30s, 10m or 1h30m: numbers of at most 9 digits with the units ms, s, m and h",
     )
 }
@@ -129,27 +141,89 @@ pub(super) fn path() -> Rule {
     matches(r"^/[^/\\?#][^\\?#]*$", "must be a path that starts with one slash and holds no ?, # or backslash")
 }
 
+/// A path that every client sends as it is written. Parsers of URLs take line breaks out, and resolve `.` and `..` even
+/// where they are percent-encoded.
+pub(super) fn path_is_plain() -> Rule {
+    Rule::new(r"self.matches(r'^[!-~]*$') && !self.matches(r'/(\.|%2[eE]){1,2}(/|$)')").message(
+        "must not hold spaces, control characters or characters outside ASCII (percent-encode them), \
+         nor the segments . and ..",
+    )
+}
+
 /// Exactly one kind of credentials.
 pub(super) fn one_kind_of_credentials() -> Rule {
     Rule::new("has(self.tokenSecretRef) != has(self.passwordSecretRef)")
         .message("must have exactly one of tokenSecretRef and passwordSecretRef")
 }
 
-/// 1s to 30s.
+/// 1s to 30s. What is no duration has its own message.
 pub(super) fn timeout_is_in_bounds() -> Rule {
-    Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('30s')")
-        .message("must be between 1s and 30s")
+    Rule::new(format!(
+        "!self.matches(r'{DURATION}') || (duration(self) >= duration('1s') && duration(self) <= duration('30s'))"
+    ))
+    .message("must be between 1s and 30s")
 }
 
 /// Scope tokens of RFC 6749, section 3.3: separated by spaces in the request, so without any.
 pub(super) fn scopes() -> Rule {
-    Rule::new(r"self.all(scope, scope.matches(r'^[!#-\[\]-~]{1,256}$'))")
+    Rule::new(r"self.all(scope, scope.matches(r'^[!#-\[\]-~]+$'))")
         .message("must be scopes: printable ASCII without spaces, double quotes and backslashes")
 }
 
 /// A rule is for namespaces by name or by label.
 pub(super) fn rule_has_one_subject() -> Rule {
     Rule::new("has(self.name) != has(self.selector)").message("must have exactly one of name and selector")
+}
+
+/// A label selector, with bounds and with the rules that the apiserver has for its own: a requirement that can never be
+/// met, or always is, should not decide in silence who gets in. (In `matchLabels` a wrong key or value lets nobody in.)
+pub(super) fn namespace_selector(_: &mut SchemaGenerator) -> schemars::Schema {
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "matchLabels": {
+                "description": "Labels that a namespace must have, with these values.",
+                "type": "object",
+                "additionalProperties": {"description": "Value of the label.", "type": "string", "maxLength": 63},
+            },
+            "matchExpressions": {
+                "description": "What else must be true of its labels: all of these.",
+                "type": "array",
+                "maxItems": 16,
+                "items": {
+                    "description": "What must be true of one label.",
+                    "type": "object",
+                    "required": ["key", "operator"],
+                    "properties": {
+                        "key": {
+                            "description": "Key of the label.",
+                            "type": "string",
+                            "maxLength": 317,
+                            "x-kubernetes-validations": [{
+                                "rule": r"self.matches(r'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')",
+                                "message": "must be the key of a label, like team or example.com/team",
+                            }],
+                        },
+                        "operator": {
+                            "description": "In and NotIn compare with values; Exists and DoesNotExist have none.",
+                            "type": "string",
+                            "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
+                        },
+                        "values": {
+                            "description": "Values to compare with.",
+                            "type": "array",
+                            "maxItems": 64,
+                            "items": {"description": "One value.", "type": "string", "maxLength": 63},
+                        },
+                    },
+                    "x-kubernetes-validations": [{
+                        "rule": "self.operator in ['In', 'NotIn'] == (has(self.values) && size(self.values) > 0)",
+                        "message": "must have values where the operator is In or NotIn, and none where it is Exists or DoesNotExist",
+                    }],
+                },
+            },
+        },
+    })
 }
 
 /// `connectionRef` stays as it was created. The webhook lives at that connection; following a change would mean to

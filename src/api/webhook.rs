@@ -44,8 +44,8 @@ pub struct WebhookSpec {
     /// Absolute http or https URL that receives the notifications, without user or password.
     #[schemars(length(max = 2048))]
     #[x_kube(
-        validation = schema::url_is_absolute(),
-        validation = schema::url_without_credentials(),
+        validation = schema::url_is_absolute("https://hooks.example.com/orion"),
+        validation = schema::url_without_credentials("headers, with valueFrom"),
         validation = schema::url_is_printable()
     )]
     pub url: String,

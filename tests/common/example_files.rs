@@ -13,7 +13,7 @@ pub(crate) fn examples() -> Vec<(String, Vec<Value>)> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
         .collect();
     files.sort();
-    assert!(files.len() >= 9, "{files:?}");
+    assert!(files.len() >= 12, "{files:?}");
     files.iter().map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), objects(path))).collect()
 }
 
@@ -23,6 +23,12 @@ fn objects(path: &PathBuf) -> Vec<Value> {
     documents.map(|it| Value::deserialize(it).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).collect()
 }
 
+#[allow(dead_code, reason = "not every test asks")]
 pub(crate) fn is_webhook(object: &Value) -> bool {
     object["kind"] == "Webhook"
+}
+
+/// The namespace that an object is for, `default` where it names none.
+pub(crate) fn namespace_of(object: &Value) -> &str {
+    object["metadata"]["namespace"].as_str().unwrap_or("default")
 }

@@ -1,40 +1,14 @@
 //! Good and bad `Webhook` objects for every rule of the schema, from both sides. `tests/schema.rs` runs them without
 //! a cluster, `tests/e2e_schema.rs` against a real kube-apiserver: both must come to the same verdict.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-/// One object and what shall become of its creation.
-pub(crate) struct Case {
-    /// What it shows.
-    pub(crate) name: String,
-    /// The object.
-    pub(crate) object: Value,
-    /// `None`: it is accepted. Else the field that the error names.
-    pub(crate) refused_at: Option<&'static str>,
-}
+use super::table::{Case, Table, absent, changed, object, object_of};
 
-/// The least `Webhook` there is, with `changes` on its spec: a field is set, or taken out by [`absent`].
+/// The least `Webhook` there is, with `changes` on its spec.
 pub(crate) fn webhook(changes: Value) -> Value {
-    let mut spec = json!({"url": "https://hooks.example.com/orion", "userId": "user-42", "presenceName": "jobs"});
-    let fields = spec.as_object_mut().unwrap();
-    for (name, value) in changes.as_object().unwrap() {
-        if *value == absent() {
-            fields.remove(name);
-        } else {
-            fields.insert(name.clone(), value.clone());
-        }
-    }
-    json!({
-        "apiVersion": "orion-operator.dev/v1alpha1",
-        "kind": "Webhook",
-        "metadata": {"name": "case"},
-        "spec": spec,
-    })
-}
-
-/// Stands for a field that is not there (`null` is something else, and tested).
-fn absent() -> Value {
-    json!("<absent>")
+    let least = json!({"url": "https://hooks.example.com/orion", "userId": "user-42", "presenceName": "jobs"});
+    object("Webhook", changed(least, changes))
 }
 
 /// A header with some value.
@@ -50,32 +24,9 @@ fn headers(count: usize) -> Value {
     json!({"headers": (0..count).map(|index| header(&format!("X-{index}"))).collect::<Vec<_>>()})
 }
 
-fn object_of(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
-    Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
-}
-
-#[derive(Default)]
-struct Table(Vec<Case>);
-
-impl Table {
-    fn add(&mut self, name: impl Into<String>, spec: Value, refused_at: Option<&'static str>) {
-        self.0.push(Case { name: name.into(), object: webhook(spec), refused_at });
-    }
-
-    /// One field with good and bad values.
-    fn field(&mut self, field: &'static str, path: &'static str, good: &[Value], bad: &[Value]) {
-        for (values, refused_at) in [(good, None), (bad, Some(path))] {
-            for value in values {
-                let shown: String = value.to_string().chars().take(60).collect();
-                self.add(format!("{field} {shown}"), object_of([(field, value.clone())]), refused_at);
-            }
-        }
-    }
-}
-
 /// Every case of a creation.
 pub(crate) fn cases() -> Vec<Case> {
-    let mut table = Table::default();
+    let mut table = Table::new(webhook);
     table.add("the least", json!({}), None);
     table.add(
         "everything",
@@ -98,7 +49,7 @@ pub(crate) fn cases() -> Vec<Case> {
     connection(&mut table);
     others(&mut table);
     nulls(&mut table);
-    table.0
+    table.cases
 }
 
 fn url(table: &mut Table) {
@@ -268,31 +219,12 @@ fn header_cases(table: &mut Table) {
         from(json!({"secretKeyRef": {"name": "s"}})),
         Some("spec.headers[0].valueFrom.secretKeyRef.key"),
     );
-    names(table, "Secret", "spec.headers[0].valueFrom.secretKeyRef.name", |name| secret_header(name, "k"));
-    for key in ["k", "tls.crt", "_A-z.0", ".hidden", "a..b", &"k".repeat(253)] {
-        table.add(format!("Secret key {key:.20}"), secret_header("s", key), None);
-    }
-    for key in ["", ".", "..", "..data", "a/b", "a b", "k\n", "ä", &"k".repeat(254)] {
-        table.add(
-            format!("Secret key {key:?}"),
-            secret_header("s", key),
-            Some("spec.headers[0].valueFrom.secretKeyRef.key"),
-        );
-    }
-}
-
-/// Names of objects, good and bad.
-fn names(table: &mut Table, what: &str, path: &'static str, spec: impl Fn(&str) -> Value) {
-    for name in ["a", "0", "a-b.c-d.0", "a--b", &"a".repeat(253)] {
-        table.add(format!("{what} name {name:.20}"), spec(name), None);
-    }
-    for name in ["", "-a", "a-", ".a", "a.", "a..b", "a.-b", "A", "a_b", "a/b", "a b", "a\n", "ä", &"a".repeat(254)] {
-        table.add(format!("{what} name {name:?}"), spec(name), Some(path));
-    }
+    table.names("Secret", "spec.headers[0].valueFrom.secretKeyRef.name", |name| secret_header(name, "k"));
+    table.keys("Secret", "spec.headers[0].valueFrom.secretKeyRef.key", |key| secret_header("s", key));
 }
 
 fn connection(table: &mut Table) {
-    names(table, "connection", "spec.connectionRef.name", |name| json!({"connectionRef": {"name": name}}));
+    table.names("connection", "spec.connectionRef.name", |name| json!({"connectionRef": {"name": name}}));
     for kind in ["OrionConnection", "ClusterOrionConnection"] {
         table.add(format!("connection kind {kind}"), json!({"connectionRef": {"kind": kind, "name": "acme"}}), None);
     }
@@ -363,7 +295,7 @@ fn others(table: &mut Table) {
         json!({"headers": [{"name": "X-A", "value": "", "x": 1}]}),
         Some("spec.headers[0].x"),
     );
-    table.0.push(Case {
+    table.cases.push(Case {
         name: "no spec".into(),
         object: json!({"apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook", "metadata": {"name": "case"}}),
         refused_at: Some("spec"),

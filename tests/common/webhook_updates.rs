@@ -2,19 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::table::UpdateCase;
 use super::webhook_cases::{header, webhook};
-
-/// A change of a stored object and what shall become of it.
-pub(crate) struct UpdateCase {
-    /// What it shows.
-    pub(crate) name: &'static str,
-    /// The stored object.
-    pub(crate) old: Value,
-    /// What shall replace it.
-    pub(crate) new: Value,
-    /// `None`: it is accepted. Else the field that the error names.
-    pub(crate) refused_at: Option<&'static str>,
-}
 
 /// Every case of an update.
 pub(crate) fn update_cases() -> Vec<UpdateCase> {

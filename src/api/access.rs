@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
 use super::connection::NamespaceRule;
@@ -69,12 +70,21 @@ impl Access {
 fn is_for(rule: &NamespaceRule, namespace: &str, labels: Option<&BTreeMap<String, String>>) -> Option<bool> {
     match (&rule.name, &rule.selector) {
         (Some(name), None) => Some(name == namespace),
+        // Compared with nothing, `NotIn` would let everybody in.
+        (None, Some(selector)) if compares_with_nothing(selector) => Some(false),
         (None, Some(selector)) => match Selector::try_from(selector.clone()) {
             Ok(selector) => labels.map(|labels| selector.matches(labels)),
             Err(_) => Some(false),
         },
         (Some(_), Some(_)) | (None, None) => Some(false),
     }
+}
+
+fn compares_with_nothing(selector: &LabelSelector) -> bool {
+    selector.match_expressions.iter().flatten().any(|requirement| {
+        matches!(requirement.operator.as_str(), "In" | "NotIn")
+            && requirement.values.as_ref().is_none_or(|values| values.is_empty())
+    })
 }
 
 #[cfg(test)]
@@ -121,6 +131,13 @@ mod tests {
             // What only an older schema can have let in.
             (
                 json!([{"selector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}}]),
+                "a",
+                with,
+                "u",
+                P::NotThisNamespace,
+            ),
+            (
+                json!([{"selector": {"matchExpressions": [{"key": "a", "operator": "NotIn", "values": []}]}}]),
                 "a",
                 with,
                 "u",

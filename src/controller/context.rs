@@ -105,7 +105,7 @@ impl Context {
         let Caches { webhooks, secrets, namespaces, wakes } = caches;
         let default = config.default_connection.map(|(handle, terms)| {
             handle.allow_adoption(terms.adoption);
-            Slot { terms, offer: Offer::Usable, handle: Some(handle), deleting: false }
+            Slot { terms, offer: Offer::Usable, handle: Some(handle), deleting: false, refused: false }
         });
         Self {
             client: config.client,

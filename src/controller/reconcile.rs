@@ -27,6 +27,10 @@ use crate::plan::{Connection, Guard, Round, Step, View, backoff, plan, progressi
 const DEADLINE: Duration = Duration::from_secs(180);
 /// A step that takes longer is told in the status.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that is not there yet may come within this time.
+const TOGETHER: Duration = Duration::from_secs(2);
+/// A Webhook that waits for a connection is looked at at least so often.
+const STILL_WAITING: Duration = Duration::from_secs(30);
 /// More steps than any plan takes: a guard against a plan that does not settle.
 const STEPS_AT_MOST: usize = 64;
 
@@ -131,6 +135,9 @@ impl<'a> Reconcile<'a> {
         }
         let webhook = self.webhook.clone();
         match self.patiently(context.reach(&webhook)).await {
+            Reached::Found(None, Connection::Missing { .. }) if self.may_still_come() => {
+                return Ok(self.wait_for_connection().await?);
+            }
             Reached::Found(handle, connection) => (self.handle, self.connection) = (handle, connection),
             Reached::Pending => return Ok(self.wait_for_connection().await?),
         }
@@ -169,23 +176,32 @@ impl<'a> Reconcile<'a> {
         Err(ReconcileError::Restless)
     }
 
+    /// A Webhook and its connection may have been applied together.
+    fn may_still_come(&mut self) -> bool {
+        let status = self.webhook.status.as_ref();
+        let is_new = status.is_none_or(|status| status.conditions.is_empty());
+        let now = self.context.clock.boot();
+        let since = *self.entry.waiting.get_or_insert(now);
+        is_new && self.webhook.spec.connection_ref.is_some() && now.saturating_sub(since) < TOGETHER
+    }
+
     /// It is not known yet how the connection stands: whoever finds out brings the Webhook back. What takes longer is told.
     async fn wait_for_connection(&mut self) -> Result<Action, ApiError> {
         let now = self.context.clock.boot();
         let since = *self.entry.waiting.get_or_insert(now);
-        let left = PATIENCE.saturating_sub(now.saturating_sub(since));
-        if left.is_zero()
+        let waited = now.saturating_sub(since);
+        if waited >= PATIENCE
             && let Some(status) = self.with_view(&self.entry.memory, progressing)
         {
-            let told = patch::write_status(self.context, &self.webhook, &status, &Guard::ResourceVersion).await;
-            match told {
+            match patch::write_status(self.context, &self.webhook, &status, &Guard::ResourceVersion).await {
                 Ok(updated) => self.entry.latest = Some(updated),
                 Err(ApiError::Changed) => self.entry.latest = None,
                 Err(error) => return Err(error),
             }
         }
         self.context.remember(&self.key, &self.entry);
-        Ok(Action::requeue(left.max(Duration::from_millis(500)).min(PATIENCE)))
+        let again = [TOGETHER, PATIENCE].into_iter().find(|wait| *wait > waited);
+        Ok(Action::requeue(again.map_or(STILL_WAITING, |wait| wait - waited)))
     }
 
     /// The facts of this moment, and what to do.

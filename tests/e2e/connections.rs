@@ -1,15 +1,17 @@
 //! OrionConnections: what they report, how their Webhooks follow, logins, rotation, and their end.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use devkit::sim::{Action, Answered, BodyKind, Config, ErrorAnswer, Fault, Operation, RequestRecord, Sim};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
-use super::world::{PATIENCE, TOKEN, World, condition, merge, message, run, run_with, through, until};
+use super::world::{PATIENCE, TOKEN, World, condition, forms, merge, message, run, run_with, through, until};
 
 const INSECURE: &str = "--allow-insecure-connections";
 const KIND: &str = "OrionConnection";
@@ -358,5 +360,119 @@ fn retry_after_stops_one_connection_and_not_the_others() {
         let early: Vec<_> = calls.iter().filter(is_early).collect();
         assert!(early.is_empty(), "{early:?}");
         world.connection_is("acme", "True", "Synced").await;
+    });
+}
+
+/// A private CA, and an Orion behind TLS with a certificate of it.
+struct Tls {
+    ca: String,
+    url: String,
+}
+
+impl Tls {
+    async fn in_front_of(world: &World) -> Self {
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let (authority_key, key) = (rcgen::KeyPair::generate().unwrap(), rcgen::KeyPair::generate().unwrap());
+        let ca = authority.self_signed(&authority_key).unwrap().pem();
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let certificate =
+            rcgen::CertificateParams::new(vec!["127.0.0.1".into()]).unwrap().signed_by(&key, &issuer).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.serialize_der().try_into().unwrap())
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let inside = world.sim.url().replace("http://", "");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, inside) = (acceptor.clone(), inside.clone());
+                tokio::spawn(async move {
+                    let Ok(mut outer) = acceptor.accept(stream).await else { return };
+                    let Ok(mut inner) = tokio::net::TcpStream::connect(inside).await else { return };
+                    let _ = tokio::io::copy_bidirectional(&mut outer, &mut inner).await;
+                });
+            }
+        });
+        Self { ca, url }
+    }
+}
+
+#[test]
+fn a_private_ca_is_trusted_when_its_secret_is_there() {
+    run(async |world| {
+        let _operator = world.operator(&[INSECURE]).await;
+        let tls = Tls::in_front_of(&world).await;
+        world.secret("orion", json!({"token": TOKEN})).await;
+        let mut spec = with_token("orion");
+        spec["url"] = json!(tls.url);
+        world.connection("acme", spec.clone()).await;
+        world.connection_is("acme", "False", "TLSFailed").await;
+        assert!(world.sim.requests().is_empty());
+        spec["caSecretRef"] = json!({"name": "orion-ca", "key": "ca.crt"});
+        world.connection("acme", spec).await;
+        world.connection_is("acme", "False", "SecretNotFound").await;
+        world.create("hook", through("tls", KIND, "acme")).await;
+        world.secret("orion-ca", json!({"ca.crt": tls.ca})).await;
+        world.connection_is("acme", "True", "Synced").await;
+        world.synced("hook").await;
+    });
+}
+
+#[test]
+fn credentials_show_nowhere_whatever_goes_wrong() {
+    let (token, password) = ("t0ken-c4nary-0f9e8d7c6b5a", "pw-c4nary +/%=5a4b3c2d1e0f");
+    let wrong = "wr0ng-c4nary-1122334455";
+    let config = Config { username: "us3r-c4nary-998877".into(), password: password.into(), ..Config::default() };
+    run_with(config, async |world| {
+        world.sim.config(|config| config.static_tokens = vec![token.into()]);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let mut operator = world.operator(&[INSECURE, "--metrics-bind-address", &free]).await;
+        world.secret("token", json!({"token": token})).await;
+        world.secret("login", json!({"username": "us3r-c4nary-998877", "password": wrong})).await;
+        world.connection("token", with_token("token")).await;
+        world.connection("login", with_password("login")).await;
+        world.connection_is("login", "False", "Unauthorized").await;
+        world.create("a", through("a", KIND, "token")).await;
+        world.create("b", through("b", KIND, "login")).await;
+        world.synced("a").await;
+        world.secret("login", json!({"username": "us3r-c4nary-998877", "password": password})).await;
+        world.synced("b").await;
+        for action in [Action::status(500), Action::HtmlBody, Action::Truncated, Action::ResetBeforeEffect] {
+            world.sim.add_fault(Fault::on(Operation::Login, action.clone()).once());
+            world.sim.add_fault(Fault::on(Operation::Get, action).times(2));
+            world.sim.revoke_tokens();
+            world.annotate("b", "reconcile.fluxcd.io/requestedAt", &format!("{:?}", Instant::now())).await;
+            world.sim.config(|config| config.static_tokens = vec![token.into()]);
+            until("it was looked at", async || world.sim.faults().is_empty().then_some(())).await;
+        }
+        world.secret("token", json!({"token": "wr0ng-c4nary-1122334455"})).await;
+        world.connection_is("token", "False", "Unauthorized").await;
+        world.sim.clear_faults();
+        let metrics = reqwest::get(format!("http://{free}/metrics")).await.unwrap().text().await.unwrap();
+        assert!(metrics.contains("controller_runtime_reconcile_total"));
+        operator.stop().await;
+
+        let everything = ListParams::default();
+        let webhooks = serde_json::to_string(&world.webhooks().list(&everything).await.unwrap().items).unwrap();
+        let connections = serde_json::to_string(&world.connections().list(&everything).await.unwrap().items).unwrap();
+        let events: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
+        let events = serde_json::to_string(&events.list(&everything).await.unwrap().items).unwrap();
+        assert!(events.contains("Unauthorized") && connections.contains("Unauthorized"));
+        let log = operator.log();
+        for secret in [token, password, wrong, "us3r-c4nary-998877"] {
+            for form in forms(secret) {
+                let places =
+                    [("Webhooks", &webhooks), ("connections", &connections), ("Events", &events), ("log", &log)];
+                for (place, text) in places {
+                    assert!(!text.contains(&form), "{form} shows in the {place}");
+                }
+            }
+        }
     });
 }

@@ -1,13 +1,12 @@
 //! Header values from Secrets: found, refused, and never shown.
 
-use data_encoding::{BASE64, HEXLOWER};
 use devkit::sim::{Action, Fault, Operation};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
 
-use super::world::{condition, headers, run, spec, until};
+use super::world::{condition, forms, headers, run, spec, until};
 
 fn with_secret(presence: &str, name: &str, key: &str) -> serde_json::Value {
     let mut declared = spec(presence);
@@ -62,18 +61,6 @@ fn a_secret_that_opens_the_cluster_is_never_sent() {
         world.ready("hook", "False", "SecretInvalid").await;
         assert_eq!(world.calls(Operation::Create), 0);
     });
-}
-
-/// Every form in which a secret could show.
-fn forms(secret: &str) -> Vec<String> {
-    let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    vec![
-        secret.to_owned(),
-        secret.chars().take(12).collect(),
-        BASE64.encode(secret.as_bytes()).trim_end_matches('=').to_owned(),
-        HEXLOWER.encode(secret.as_bytes()),
-        encoded,
-    ]
 }
 
 #[test]

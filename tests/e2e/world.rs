@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use data_encoding::{BASE64, HEXLOWER};
 use devkit::control_plane::{AuditEvent, ControlPlane, Options};
 use devkit::sim::{Answered, Config, Operation, RequestRecord, Sim, StoredWebhook};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -307,6 +308,18 @@ pub fn merge(value: &mut Value, more: Value) {
         }
         (value, more) => *value = more,
     }
+}
+
+/// Every form in which a secret could show: raw, encoded, and the first 8 characters of each.
+pub fn forms(secret: &str) -> Vec<String> {
+    let whole = [
+        secret.to_owned(),
+        BASE64.encode(secret.as_bytes()).trim_end_matches('=').to_owned(),
+        HEXLOWER.encode(secret.as_bytes()),
+        url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+    ];
+    let begun = whole.clone().map(|form| form.chars().take(8).collect());
+    whole.into_iter().chain(begun).collect()
 }
 
 /// A spec that uses a connection.

@@ -12,12 +12,12 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use rand::RngExt;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
-use super::handle::{ConnectionHandle, ConnectionSettings, Standing};
+use super::handle::{ConnectionHandle, Standing};
 use super::key::ConnectionKey;
-use super::material::{self, Material, Shape, Versions};
+use super::made::{Kept, Made, is_at};
+use super::material;
 use super::object::{ConnectionObject, newest, path};
 use super::registry::{Offer, Problem, Slot};
 use super::status::{self, Said};
@@ -28,7 +28,6 @@ use crate::controller::context::Context;
 use crate::controller::patch::{self, ApiError};
 use crate::controller::reconcile::ReconcileError;
 use crate::controller::{events, undecodable};
-use crate::orion::GivenCell;
 use crate::plan::{Boot, backoff};
 
 /// The longest reconcile: a safety net.
@@ -42,57 +41,11 @@ const REFUSED: Duration = Duration::from_secs(60);
 /// The longest such wait.
 const REFUSED_AT_MOST: Duration = Duration::from_secs(600);
 
-/// What is kept of one connection between reconciles.
-#[derive(Clone)]
-struct Kept<K> {
-    uid: String,
-    latest: Option<K>,
-    /// What the client was made of.
-    generation: Option<i64>,
-    versions: Option<Versions>,
-    problem: Option<Problem>,
-    made: Option<Arc<Made>>,
-    /// What was told last: another shard may tell something else, and is not written over.
-    said: Option<Said>,
-    /// Looks in a row that failed, and when the next one is due.
-    failures: u32,
-    due: Boot,
-    /// Reconciles in a row that ended in an error of ours or of the apiserver.
-    errors: u32,
-    released: bool,
-}
-
-impl<K> Kept<K> {
-    fn of(uid: String) -> Self {
-        Self {
-            uid,
-            latest: None,
-            generation: None,
-            versions: None,
-            problem: None,
-            made: None,
-            said: None,
-            failures: 0,
-            due: Boot::ZERO,
-            errors: 0,
-            released: false,
-        }
-    }
-}
-
-/// A connection at run time, and what it was made of. Its tasks end with it.
-struct Made {
-    shape: Shape,
-    handle: Arc<ConnectionHandle>,
-    cell: Arc<GivenCell>,
-    _tasks: DropGuard,
-}
-
 /// Reconciles the connections of one kind.
 pub(in crate::controller) struct Checker<K: ConnectionObject> {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     /// Whoever finds that a connection may stand otherwise says so here.
-    again: UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
+    pub(super) again: UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
     kept: Mutex<HashMap<ConnectionKey, Kept<K>>>,
 }
 
@@ -232,6 +185,10 @@ impl<K: ConnectionObject> Checker<K> {
                 Err(problem) => Some(problem),
             };
             (kept.generation, kept.versions) = (generation, Some(versions));
+            // Nothing goes to an endpoint that the spec does not name any more, though its successor cannot be made yet.
+            if let Some(made) = kept.made.as_ref().filter(|made| !is_at(object, &made.shape)) {
+                made.tasks.cancel();
+            }
         }
         if changed {
             (kept.failures, kept.due) = (0, Boot::ZERO);
@@ -260,6 +217,10 @@ impl<K: ConnectionObject> Checker<K> {
                 };
                 kept.failures = if result.is_ok() { 0 } else { kept.failures.saturating_add(1) };
                 kept.due = context.clock.boot() + self.next_look(kept);
+                if changed {
+                    // Only now: what this look has read is what they look at.
+                    context.wake(key);
+                }
             }
         }
         let handle = kept.made.as_ref().map(|made| &*made.handle);
@@ -282,71 +243,6 @@ impl<K: ConnectionObject> Checker<K> {
         slot.and_then(|slot| slot.handle).is_some_and(|handle| Arc::ptr_eq(&handle, &made.handle))
     }
 
-    /// The client, or new credentials for it.
-    async fn make(
-        &self,
-        key: &ConnectionKey,
-        object: &K,
-        kept: &mut Kept<K>,
-        Material { shape, given }: Material,
-        changed: &mut bool,
-    ) -> Result<(), Problem> {
-        if let Some(made) = kept.made.as_ref().filter(|made| made.shape == shape) {
-            made.cell.set(Ok(given));
-            *changed |= made.handle.notice_credentials().await | kept.problem.is_some();
-            return Ok(());
-        }
-        *changed = true;
-        let settings = ConnectionSettings { ownership: shape.marking, timeout: shape.timeout };
-        let is_another = match kept.made.as_ref() {
-            Some(made) => !made.cell.holds(&given).await || made.shape.endpoint != shape.endpoint,
-            None => false,
-        };
-        let (orion, cell) = match material::client(&shape, given) {
-            Ok(client) => client,
-            Err(problem) => {
-                // The client of before leads elsewhere: it serves nobody, but what is known of the connection is kept.
-                return Err(problem);
-            }
-        };
-        let mut handle = ConnectionHandle::new(key.clone(), Arc::new(orion), settings, Arc::clone(&self.context.clock));
-        if let Some(made) = &kept.made {
-            handle = handle.after(&made.handle, is_another);
-        }
-        let handle = Arc::new(handle);
-        handle.notice_credentials().await;
-        let tasks = self.tend(key, object, &handle);
-        kept.made = Some(Arc::new(Made { shape, handle, cell, _tasks: tasks }));
-        Ok(())
-    }
-
-    /// What goes on around a connection until the answer is dropped.
-    fn tend(&self, key: &ConnectionKey, object: &K, handle: &Arc<ConnectionHandle>) -> DropGuard {
-        let stop = self.context.stop.child_token();
-        let (mut stirs, mut revisions) = (handle.stirs(), handle.subscribe());
-        let (again, this) = (self.again.clone(), ObjectRef::from_obj(&DeserializeGuard(Ok(object.clone()))));
-        let (context, key) = (Arc::clone(&self.context), key.clone());
-        let wakes = async move {
-            loop {
-                tokio::select! {
-                    Ok(()) = stirs.changed() => drop(again.unbounded_send(this.clone())),
-                    Ok(()) = revisions.changed() => context.wake(&key),
-                    else => return,
-                }
-            }
-        };
-        tokio::spawn(until(stop.clone(), wakes));
-        let tended = Arc::clone(handle);
-        let token = stop.clone();
-        tokio::spawn(async move { tended.tend(token).await });
-        tokio::spawn(crate::controller::orphans::watch_for_orphans(
-            Arc::clone(&self.context),
-            Arc::clone(handle),
-            stop.clone(),
-        ));
-        stop.drop_guard()
-    }
-
     fn put(&self, key: &ConnectionKey, object: &K, kept: &Kept<K>, offer: Offer) {
         // Credentials never go to an old endpoint, not even to clean up.
         let is_here =
@@ -356,6 +252,7 @@ impl<K: ConnectionObject> Checker<K> {
             offer,
             handle: kept.made.as_ref().filter(is_here).map(|made| Arc::clone(&made.handle)),
             deleting: object.meta().deletion_timestamp.is_some(),
+            refused: kept.made.as_ref().is_some_and(|made| made.handle.is_stalled().is_some()),
         };
         if self.context.registry.put(key, slot) {
             self.context.wake(key);
@@ -371,7 +268,7 @@ impl<K: ConnectionObject> Checker<K> {
         let message =
             format!("{error}. Check the operator's ClusterRole or Roles, and the apiserver; trying again by itself");
         let offer = Offer::Problem(Problem::new(Reason::Progressing, message));
-        let slot = Slot { terms: object.terms(), offer, handle: None, deleting: false };
+        let slot = Slot { terms: object.terms(), offer, handle: None, deleting: false, refused: false };
         if self.context.registry.put(key, slot) {
             self.context.wake(key);
         }
@@ -382,7 +279,7 @@ impl<K: ConnectionObject> Checker<K> {
         let known = self.context.registry.get(key);
         let terms = known.as_ref().map_or_else(|| key.terms_of_nothing(), |slot| slot.terms.clone());
         let handle = known.and_then(|slot| slot.handle);
-        let slot = Slot { terms, offer: Offer::Problem(problem), handle, deleting: false };
+        let slot = Slot { terms, offer: Offer::Problem(problem), handle, deleting: false, refused: false };
         if self.context.registry.put(key, slot) {
             self.context.wake(key);
         }
@@ -451,8 +348,4 @@ impl<K: ConnectionObject> Checker<K> {
             Standing::Failing(_) => Action::requeue(kept.due.saturating_sub(self.context.clock.boot())),
         }
     }
-}
-
-async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
-    stop.run_until_cancelled(work).await;
 }

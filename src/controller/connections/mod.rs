@@ -7,6 +7,7 @@
 //! | `registry` | what each connection offers to a Webhook |
 //! | `object` | what both kinds have in common |
 //! | `material` | spec and Secrets, and the client of Orion made of them |
+//! | `made` | the client at run time, and what goes on around it |
 //! | `check` | the reconcile of a connection |
 //! | `status` | what its status says |
 //! | `users` | who still uses it |
@@ -15,6 +16,7 @@
 mod check;
 mod handle;
 mod key;
+mod made;
 mod material;
 mod object;
 mod registry;

@@ -55,6 +55,8 @@ pub(in crate::controller) struct Slot {
     pub handle: Option<Arc<ConnectionHandle>>,
     /// It is going: no Webhook may begin to use it.
     pub deleting: bool,
+    /// Orion refuses the credentials, also those that are only kept to clean up with.
+    pub refused: bool,
 }
 
 /// What a Webhook finds.
@@ -147,6 +149,7 @@ impl Registry {
         !is_same_handle
             || known.offer != slot.offer
             || known.deleting != slot.deleting
+            || known.refused != slot.refused
             || known.terms.access != slot.terms.access
             || known.terms.adoption != slot.terms.adoption
     }
@@ -226,7 +229,7 @@ impl Registry {
 impl State {
     fn expect(&mut self, keys: impl Iterator<Item = (ConnectionKey, Terms)>) {
         for (key, terms) in keys {
-            let pending = Slot { terms, offer: Offer::Pending, handle: None, deleting: false };
+            let pending = Slot { terms, offer: Offer::Pending, handle: None, deleting: false, refused: false };
             self.slots.entry(key).or_insert(pending);
         }
     }

@@ -19,6 +19,7 @@ pub struct Metrics {
     registry: Registry,
     reconciles: Family<ReconcileLabels, Counter>,
     orphans: Gauge,
+    left_behind: Counter,
 }
 
 impl Default for Metrics {
@@ -32,12 +33,18 @@ impl Default for Metrics {
             "Webhooks at Orion that carry this installation's marker and have no Webhook",
             orphans.clone(),
         );
+        let left_behind = Counter::default();
+        registry.register(
+            "orion_operator_left_behind",
+            "Webhooks let go although nothing could delete what they have at Orion: their namespace went with the connection",
+            left_behind.clone(),
+        );
         registry.register(
             "orion_operator_build",
             "Build information",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { registry, reconciles, orphans }
+        Self { registry, reconciles, orphans, left_behind }
     }
 }
 
@@ -50,6 +57,11 @@ impl Metrics {
     /// So many webhooks at Orion have lost their Webhook.
     pub fn orphans(&self, count: usize) {
         self.orphans.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A Webhook was let go, and what it has at Orion stays there.
+    pub fn left_behind(&self) {
+        self.left_behind.inc();
     }
 
     /// The page for `/metrics`.

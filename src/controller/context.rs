@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::connection::ConnectionHandle;
 use super::events;
 use crate::api::{Webhook, WebhookSpec};
+use crate::metrics::Metrics;
 use crate::plan::{Connection, Memory, Settings};
 
 /// A Webhook that may not decode.
@@ -58,6 +59,7 @@ pub struct Context {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) apiserver_timeout: Duration,
     pub(super) recorder: Recorder,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) webhooks: Vec<Store<Guarded>>,
     pub(super) secrets: Vec<Store<PartialObjectMeta<Secret>>>,
     pub(super) slots: Semaphore,
@@ -69,6 +71,7 @@ impl Context {
     #[must_use]
     pub fn new(
         config: ContextConfig,
+        metrics: Arc<Metrics>,
         webhooks: Vec<Store<Guarded>>,
         secrets: Vec<Store<PartialObjectMeta<Secret>>>,
     ) -> Self {
@@ -81,6 +84,7 @@ impl Context {
             clock,
             apiserver_timeout,
             recorder,
+            metrics,
             webhooks,
             secrets,
             slots: Semaphore::new(concurrency.into()),
@@ -134,11 +138,11 @@ impl Context {
                 "There is no {kind:?} named {}. Create it, or take spec.connectionRef out of a new Webhook to use the default connection",
                 reference.name
             );
-            return (None, Connection::Missing { message });
+            return (None, Connection::Missing { message, lost: false });
         }
         let Some(handle) = &self.default_connection else {
             let message = "The operator has no default connection. Start it with --orion-url, or name a connection in spec.connectionRef";
-            return (None, Connection::Missing { message: message.into() });
+            return (None, Connection::Missing { message: message.into(), lost: false });
         };
         let namespace = webhook.namespace().unwrap_or_default();
         if handle.settings.namespaces.as_ref().is_some_and(|allowed| !allowed.contains(&namespace)) {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Client, Resource};
+use kube::{Client, Resource, ResourceExt};
 use tracing::debug;
 
 use super::context::Context;
@@ -31,14 +32,34 @@ pub(super) fn publish(context: &Context, webhook: &Webhook, readiness: &Readines
 }
 
 /// Tells something that is no condition.
-pub(super) fn send(context: &Context, webhook: &Webhook, type_: EventType, reason: &str, mut note: String) {
+pub(super) fn send(context: &Context, webhook: &Webhook, type_: EventType, reason: &str, note: String) {
+    send_about(context, webhook.object_ref(&()), None, (type_, reason), note);
+}
+
+/// Tells that something stays at Orion for good. In a namespace that is terminating no Event can be created any more, so
+/// that it is one of the Namespace itself, in the namespace `default`.
+pub(super) fn left_behind(context: &Context, webhook: &Webhook, note: String) {
+    let namespace = ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Namespace".into()),
+        name: webhook.namespace(),
+        ..ObjectReference::default()
+    };
+    send_about(context, namespace, Some(webhook.object_ref(&())), (EventType::Warning, "LeftBehind"), note);
+}
+
+fn send_about(
+    context: &Context,
+    mut reference: ObjectReference,
+    secondary: Option<ObjectReference>,
+    (type_, reason): (EventType, &str),
+    mut note: String,
+) {
     while note.len() > NOTE_BYTES {
         note.pop();
     }
-    let event =
-        Event { type_, reason: reason.to_owned(), note: Some(note), action: "Reconcile".into(), secondary: None };
+    let event = Event { type_, reason: reason.to_owned(), note: Some(note), action: "Reconcile".into(), secondary };
     // A reference with a resourceVersion would keep equal events from being counted together.
-    let mut reference = webhook.object_ref(&());
     reference.resource_version = None;
     let recorder = context.recorder.clone();
     tokio::spawn(async move {

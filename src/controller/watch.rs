@@ -72,7 +72,7 @@ pub async fn run(
         loops.push((controller, changes));
     }
     let connections: Vec<_> = config.default_connection.iter().cloned().collect();
-    let context = Arc::new(Context::new(config, webhooks, secrets.clone()));
+    let context = Arc::new(Context::new(config, Arc::clone(&metrics), webhooks, secrets.clone()));
     for connection in &connections {
         let (connection, stop) = (Arc::clone(connection), stop.clone());
         tokio::spawn(async move { connection.tend(stop).await });

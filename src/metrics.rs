@@ -23,6 +23,7 @@ pub struct Metrics {
     reconciles: Family<ReconcileLabels, Counter>,
     orphans: Gauge,
     orphans_of: Mutex<HashMap<String, usize>>,
+    left_behind: Counter,
 }
 
 impl Default for Metrics {
@@ -36,12 +37,18 @@ impl Default for Metrics {
             "Webhooks at Orion that carry this installation's marker and have no Webhook",
             orphans.clone(),
         );
+        let left_behind = Counter::default();
+        registry.register(
+            "orion_operator_left_behind",
+            "Webhooks let go although nothing could delete what they have at Orion: their namespace went with the connection",
+            left_behind.clone(),
+        );
         registry.register(
             "orion_operator_build",
             "Build information",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { registry, reconciles, orphans, orphans_of: Mutex::default() }
+        Self { registry, reconciles, orphans, orphans_of: Mutex::default(), left_behind }
     }
 }
 
@@ -57,6 +64,11 @@ impl Metrics {
         counts.insert(of.to_owned(), count);
         counts.retain(|_, count| *count > 0);
         self.orphans.set(i64::try_from(counts.values().sum::<usize>()).unwrap_or(i64::MAX));
+    }
+
+    /// A Webhook was let go, and what it has at Orion stays there.
+    pub fn left_behind(&self) {
+        self.left_behind.inc();
     }
 
     /// The page for `/metrics`.

@@ -50,7 +50,7 @@ impl Actor<'_> {
             Step::BeginAttempt { .. } | Step::Hold | Step::ClearResolve | Step::Release { .. } | Step::Settle(_) => {
                 faults.extend((left.write_lost > 0).then_some(Fault::WriteLost))
             }
-            Step::Refresh | Step::ReadSecrets | Step::LookAtOthers | Step::Prepare => {}
+            Step::Refresh | Step::ReadSecrets | Step::LookAtOthers | Step::LookAtNamespace | Step::Prepare => {}
         }
         faults
     }
@@ -101,7 +101,9 @@ impl Actor<'_> {
                 }
             }
             Step::Settle(settlement) => self.settle(&settlement, fault),
-            Step::ReadSecrets | Step::LookAtOthers | Step::Prepare => panic!("seen by nobody else"),
+            Step::ReadSecrets | Step::LookAtOthers | Step::LookAtNamespace | Step::Prepare => {
+                panic!("seen by nobody else")
+            }
         }
         if self.work().running.as_ref().is_some_and(|running| running.asleep.is_none()) {
             // What nobody else sees happens at once; a step that others see waits for its turn.
@@ -277,6 +279,7 @@ impl Actor<'_> {
             self.state.broken = Some("S9");
         }
         let change = Change::Create { by: number, url: spec.url.clone(), token: token.clone() };
+        let account = self.shared.connection.account();
         let result = self.send(change, fault);
         let taken_for = match &result {
             Err(failure) if failure.sent == Sent::Maybe && self.config.has(Mutant::LostIsRefused) => Err(unsent()),
@@ -284,7 +287,7 @@ impl Actor<'_> {
         };
         let now = self.process.now();
         let values = SecretValues { headers: Vec::new(), versions: Vec::new() };
-        self.work().memory.posted(&taken_for, &sent, &values, now);
+        self.work().memory.posted(&taken_for, &sent, &values, account, now);
         self.called(CallKind::Post { token }, taken_for);
     }
 

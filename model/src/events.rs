@@ -364,6 +364,7 @@ fn age_memory(memory: &mut Memory) {
         copies,
         held: _,
         deleted: _,
+        stranded: _,
     } = memory;
     if let Some(carrying) = carrying {
         move_back(&mut carrying.begun);

@@ -136,9 +136,20 @@ fn failure(failure: &Failure) -> u64 {
 }
 
 fn round(round: &Round) -> u64 {
-    let Round { secret_versions, secrets, remote: read, list, others, prepared, logged_in_again, call } = round;
+    let Round {
+        secret_versions,
+        secrets,
+        remote: read,
+        list,
+        others,
+        prepared,
+        namespace_is_terminating,
+        logged_in_again,
+        call,
+    } = round;
     let mut hasher = hasher();
     (secret_versions, secrets.is_some(), others.is_some(), prepared.is_some(), logged_in_again).hash(&mut hasher);
+    namespace_is_terminating.hash(&mut hasher);
     if let Some((id, result)) = read {
         (id, result.as_ref().map(remote).map_err(failure)).hash(&mut hasher);
     }
@@ -166,17 +177,18 @@ fn memory(memory: &Memory) -> u64 {
         copies,
         held,
         deleted,
+        stranded,
     } = memory;
     let mut hasher = hasher();
-    (synced, changed, next_check, failures, about, missing, copies, held, deleted).hash(&mut hasher);
+    (synced, changed, next_check, failures, about, missing, copies, held, deleted, stranded).hash(&mut hasher);
     if let Some(Carrying { token, begun, confirmed, sent }) = carrying {
         (1, token, begun, confirmed, sent).hash(&mut hasher);
     }
-    if let Some(Created { token, id, versions: _, digest }) = created {
-        (2, token, id, digest).hash(&mut hasher);
+    if let Some(Created { token, id, endpoint, versions: _, digest }) = created {
+        (2, token, id, endpoint, digest).hash(&mut hasher);
     }
-    if let Some(Doubt { token, since, cause, sent, lists }) = doubt {
-        (3, token, since, cause, sent, lists).hash(&mut hasher);
+    if let Some(Doubt { token, since, cause, sent, account, reached, lists }) = doubt {
+        (3, token, since, cause, sent, account, reached, lists).hash(&mut hasher);
     }
     if let Some(Verdict { inputs, readiness, wake }) = verdict {
         (4, readiness.reason, &readiness.message, readiness.deleting, wake, inputs_key(inputs)).hash(&mut hasher);
@@ -197,10 +209,11 @@ fn inputs_key(inputs: &Inputs) -> u64 {
         settled,
         secrets,
         connection,
+        lost,
         recoveries,
     } = inputs;
     number_of((
         (generation, deleting, finalizer, requested_at, resolve, attempt),
-        (webhook_id, endpoint, settled, secrets, connection, recoveries),
+        (webhook_id, endpoint, settled, secrets, connection, lost, recoveries),
     ))
 }

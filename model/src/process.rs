@@ -128,6 +128,7 @@ impl<'a> Actor<'a> {
                     let stored = self.state.objects.len();
                     self.running().round.others = Some(Others { looked_at: 0, gone: 0, gone_in_all: 1, stored });
                 }
+                Step::LookAtNamespace => self.running().round.namespace_is_terminating = Some(false),
                 Step::Settle(ref settlement) if self.running().webhook.status.as_ref() == Some(&settlement.status) => {
                     self.settled(settlement, true);
                     return None;
@@ -220,7 +221,7 @@ impl<'a> Actor<'a> {
             let mut holders = others
                 .filter_map(|(_, object)| object.now.as_ref())
                 .filter(|other| other.status.as_ref().is_some_and(|status| status.webhook_id.as_deref() == Some(id)));
-            holders.next().map(|other| other.name_any())
+            holders.next().map(|other| format!("{}/{}", other.namespace().unwrap_or_default(), other.name_any()))
         };
         use_it(&View {
             webhook: &running.webhook,

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Client, Resource};
+use kube::{Client, Resource, ResourceExt};
 use tracing::debug;
 
 use super::context::Context;
-use crate::api::{FIELD_MANAGER, Readiness, Reason, State};
+use crate::api::{FIELD_MANAGER, Readiness, Reason, State, Webhook};
 
 /// Notes are cut to this many bytes (events.k8s.io/v1 allows 1 kB).
 const NOTE_BYTES: usize = 1000;
@@ -36,15 +37,35 @@ pub(super) fn send<K: Resource<DynamicType = ()>>(
     object: &K,
     type_: EventType,
     reason: &str,
+    note: String,
+) {
+    send_about(context, object.object_ref(&()), None, (type_, reason), note);
+}
+
+/// Tells that something stays at Orion for good. In a namespace that is terminating no Event can be created any more, so
+/// that it is one of the Namespace itself, in the namespace `default`.
+pub(super) fn left_behind(context: &Context, webhook: &Webhook, note: String) {
+    let namespace = ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Namespace".into()),
+        name: webhook.namespace(),
+        ..ObjectReference::default()
+    };
+    send_about(context, namespace, Some(webhook.object_ref(&())), (EventType::Warning, "LeftBehind"), note);
+}
+
+fn send_about(
+    context: &Context,
+    mut reference: ObjectReference,
+    secondary: Option<ObjectReference>,
+    (type_, reason): (EventType, &str),
     mut note: String,
 ) {
     while note.len() > NOTE_BYTES {
         note.pop();
     }
-    let event =
-        Event { type_, reason: reason.to_owned(), note: Some(note), action: "Reconcile".into(), secondary: None };
+    let event = Event { type_, reason: reason.to_owned(), note: Some(note), action: "Reconcile".into(), secondary };
     // A reference with a resourceVersion would keep equal events from being counted together.
-    let mut reference = object.object_ref(&());
     reference.resource_version = None;
     let recorder = context.recorder.clone();
     tokio::spawn(async move {

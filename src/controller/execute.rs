@@ -29,6 +29,11 @@ impl Reconcile<'_> {
             Step::Get { id } => self.get(id).await,
             Step::List { begun_after } => self.list(begun_after).await,
             Step::LookAtOthers => self.look_at_others().await,
+            Step::LookAtNamespace => {
+                let is_terminating = patch::namespace_is_terminating(context, &self.webhook).await;
+                self.entry.memory.looked_at_namespace(is_terminating, context.clock.boot());
+                self.round.namespace_is_terminating = Some(is_terminating);
+            }
             Step::Prepare => {
                 if let Some(handle) = self.handle.clone() {
                     // Waiting for one's turn under our own rate limit is no work that takes long.
@@ -61,10 +66,15 @@ impl Reconcile<'_> {
             Step::Update { id } => self.change(CallKind::Update { id }).await,
             Step::Unmark { id } => self.change(CallKind::Unmark { id }).await,
             Step::Delete { id } => self.change(CallKind::Delete { id }).await,
-            Step::Release { why } => {
+            Step::Release { why, left_behind } => {
                 let id = self.webhook.status.as_ref().and_then(|status| status.webhook_id.clone());
                 patch::release(context, &self.webhook).await?;
                 info!(why, id, "let the Webhook go");
+                if let Some(note) = left_behind {
+                    warn!(id, "{note}");
+                    context.metrics.left_behind();
+                    events::left_behind(context, &self.webhook, note);
+                }
                 let uid = std::mem::take(&mut self.entry.uid);
                 self.entry = Entry { uid, released: true, ..Entry::default() };
                 return Ok(Some(Action::await_change()));
@@ -105,7 +115,9 @@ impl Reconcile<'_> {
         let Some(handle) = self.handle.clone() else { return };
         let result = self.patiently(handle.get(&id)).await;
         let stored = self.webhook.status.as_ref().is_some_and(|status| status.webhook_id.as_ref() == Some(&id));
-        if stored && result.is_ok() {
+        // The same id at another endpoint may be another webhook: it proves no account.
+        let endpoint = self.webhook.status.as_ref().and_then(|status| status.endpoint.as_deref());
+        if stored && result.is_ok() && endpoint == Some(handle.orion.endpoint().as_str()) {
             handle.seen();
         }
         let get = handle.orion.capabilities().get;
@@ -159,13 +171,15 @@ impl Reconcile<'_> {
             self.entry.memory.not_posted();
             return;
         }
+        // Before it is sent: what changes meanwhile may be what it is sent with, and then counts as a change.
+        let account = handle.facts().account();
         let result = self.patiently(handle.orion.create(&body, &token)).await;
         handle.note(&result);
         match &result {
             Ok(id) => info!(id, token, "created at Orion"),
             Err(failure) => warn!(token, class = ?failure.class, "{}", failure.message),
         }
-        self.entry.memory.posted(&result, &sent, &values, self.context.clock.boot());
+        self.entry.memory.posted(&result, &sent, &values, account, self.context.clock.boot());
         self.called(CallKind::Post { token }, result);
     }
 

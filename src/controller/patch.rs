@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, RemoveOperation, TestOperation};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
+use tracing::warn;
 
 use super::connections::ConnectionObject;
 use super::context::Context;
@@ -76,6 +78,19 @@ pub(super) async fn within<T>(
         }
         Ok(Err(error)) => Err(ApiError::Unreachable { what, error: error.to_string() }),
         Err(_) => Err(ApiError::Timeout { what }),
+    }
+}
+
+/// The Webhook's namespace is terminating, for all that can be read of it.
+pub(super) async fn namespace_is_terminating(context: &Context, webhook: &Webhook) -> bool {
+    let namespaces: Api<Namespace> = Api::all(context.client.clone());
+    let name = webhook.namespace().unwrap_or_default();
+    match call(context, "read the Namespace", namespaces.get_metadata(&name)).await {
+        Ok(namespace) => namespace.metadata.deletion_timestamp.is_some(),
+        Err(error) => {
+            warn!(%error, "whether the namespace is terminating is not known");
+            false
+        }
     }
 }
 

@@ -209,8 +209,9 @@ impl<'a> Reconcile<'a> {
         if let (Some(handle), Connection::Usable(facts)) = (&self.handle, &mut self.connection) {
             // What a verdict depends on is that of the beginning: a call that was made with credentials of before must
             // not stand under those that came meanwhile.
-            let (credentials, recoveries) = (facts.credentials, facts.recoveries);
-            **facts = crate::plan::ConnectionFacts { credentials, recoveries, ..handle.facts() };
+            let (credentials, recoveries, now) = (facts.credentials, facts.recoveries, handle.facts());
+            let proven = now.proven && now.credentials == credentials;
+            **facts = crate::plan::ConnectionFacts { credentials, recoveries, proven, ..now };
         }
         let mut memory = std::mem::take(&mut self.entry.memory);
         let (inputs, doubtful, now) = self.with_view(&memory, |view| (view.inputs(), view.doubtful(), view.now));

@@ -139,13 +139,13 @@ fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, word: Word, at
 
 /// No webhook has two Webhooks.
 pub(super) fn held_by_another(view: &View<'_>, id: &str) -> Step {
-    let holder = (view.held_by)(id).unwrap_or_default();
     // That other Webhook wakes nobody when it lets go, so this one looks again by itself.
     settle::wait(
         view,
         Reason::Conflict,
         format!(
-            "The Webhook {holder} already holds {id}. Delete that one with deletionPolicy: Orphan first, or adopt another id"
+            "{} already holds {id}. Delete that one with deletionPolicy: Orphan first, or adopt another id",
+            view.holder(id)
         ),
         view.now + view.interval(),
     )

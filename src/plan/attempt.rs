@@ -1,10 +1,10 @@
 //! One attempt to create: begun, sent once, recorded (design section 4, "Create").
 
 use super::adopt;
-use super::facts::{Connection, ConnectionFacts, digest};
-use super::memory::Carrying;
+use super::facts::{ConnectionFacts, digest};
+use super::memory::{Carrying, Created};
 use super::settle::{self, readiness, settlement, synced};
-use super::step::{Settlement, Step};
+use super::step::Step;
 use super::view::View;
 use crate::api::{Attempt, Reason};
 
@@ -55,33 +55,25 @@ pub(super) fn post(view: &View<'_>, connection: &ConnectionFacts, carrying: &Car
     }
 }
 
-/// Orion gave an id: it is recorded while the attempt is still ours.
-pub(super) fn record(view: &View<'_>, token: &str, id: &str) -> Step {
-    let (Connection::Usable(connection), Some(created)) = (view.connection, &view.memory.created) else {
-        // The connection went away between the answer and its record: keep the id until it is back.
-        return settle::retry(
-            view,
-            Reason::ConnectionNotFound,
-            "The connection went away while the webhook was created",
-        );
+/// Orion gave an id: it is recorded while the attempt is still ours, for the endpoint that was called, whatever has become
+/// of the connection since.
+pub(super) fn record(view: &View<'_>, created: &Created) -> Step {
+    let is_declared = digest(&view.webhook.spec, &created.versions) == created.digest;
+    let mut settlement = match view.connection.usable() {
+        Ok(connection) if is_declared && connection.endpoint.as_str() == created.endpoint => {
+            synced(view, connection, &created.id, &created.versions)
+        }
+        Ok(_) => {
+            let message = "The webhook was created; what has changed since is looked at next";
+            settlement(view, readiness(view, Reason::Progressing, message), Some(view.now))
+        }
+        Err((reason, message)) => settle::unusable(view, reason, message),
     };
-    let mut settlement = synced(view, connection, id, &created.versions);
-    if digest(&view.webhook.spec, &created.versions) != created.digest {
-        settlement = changed_meanwhile(view, settlement);
-    }
+    settlement.status.webhook_id = Some(created.id.clone());
+    settlement.status.endpoint = Some(created.endpoint.clone());
+    settlement.status.applied_secrets.clone_from(&created.versions);
     settlement.synced = Some(Some(created.digest));
-    settlement.settling(Some(token)).step()
-}
-
-fn changed_meanwhile(view: &View<'_>, recorded: Settlement) -> Settlement {
-    let readiness =
-        readiness(view, Reason::Progressing, "The webhook was created; the spec has changed since and will be sent");
-    let status = recorded.status;
-    settlement(view, readiness, Some(view.now)).change(|new| {
-        new.webhook_id = status.webhook_id;
-        new.endpoint = status.endpoint;
-        new.applied_secrets = status.applied_secrets;
-    })
+    settlement.settling(Some(&created.token)).step()
 }
 
 /// The text of the annotation that records an attempt.

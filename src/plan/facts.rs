@@ -50,14 +50,14 @@ pub enum Connection {
     Missing {
         /// What to do.
         message: String,
-        /// In a terminating namespace it cannot come back.
+        /// It is gone from the Webhook's own namespace: if that is terminating, it cannot come back.
         lost: bool,
     },
     /// It is not Ready.
     NotReady {
         /// Its reason and message.
         message: String,
-        /// In a terminating namespace it cannot become Ready again.
+        /// Its Secret is gone from the Webhook's own namespace: if that is terminating, it cannot come back.
         lost: bool,
     },
     /// It does not serve this Webhook.
@@ -67,6 +67,15 @@ pub enum Connection {
     },
     /// It can be used.
     Usable(Box<ConnectionFacts>),
+}
+
+/// Where a POST was sent: what a list says of it counts only if it is of the same account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Account {
+    /// The API base.
+    pub endpoint: String,
+    /// [`ConnectionFacts::credentials`] at that time.
+    pub credentials: u64,
 }
 
 /// What is known of a connection.
@@ -94,6 +103,14 @@ pub struct ConnectionFacts {
     pub recoveries: u64,
     /// The newest list read.
     pub last_list: Option<Arc<Snapshot>>,
+}
+
+impl ConnectionFacts {
+    /// The account that is reached now.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        Account { endpoint: self.endpoint.as_str().to_owned(), credentials: self.credentials }
+    }
 }
 
 /// Trouble of a whole connection.
@@ -134,6 +151,27 @@ pub struct Others {
     pub gone_in_all: usize,
     /// How many ids the connection has.
     pub stored: usize,
+}
+
+impl Connection {
+    /// What is known of it, or why it cannot be used.
+    pub(super) fn usable(&self) -> Result<&ConnectionFacts, (Reason, &str)> {
+        match self {
+            Self::Missing { message, .. } => Err((Reason::ConnectionNotFound, message)),
+            Self::NotReady { message, .. } => Err((Reason::ConnectionNotReady, message)),
+            Self::NotAllowed { message } => Err((Reason::NotAllowed, message)),
+            Self::Usable(connection) => Ok(connection),
+        }
+    }
+
+    /// What it takes to use it is gone, and in a terminating namespace cannot come back.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Missing { lost, .. } | Self::NotReady { lost, .. } => *lost,
+            Self::NotAllowed { .. } | Self::Usable(_) => false,
+        }
+    }
 }
 
 impl Others {
@@ -196,6 +234,8 @@ pub struct Round {
     pub others: Option<Others>,
     /// Result of `Prepare`.
     pub prepared: Option<Result<(), Failure>>,
+    /// Read by `LookAtNamespace`: the Webhook's namespace is terminating. `false` also where it could not be read.
+    pub namespace_is_terminating: Option<bool>,
     /// A POST was refused with 401 and the credentials were read again.
     pub logged_in_again: bool,
     /// The change at Orion.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::facts::{SecretValues, digest};
+use super::facts::{Account, SecretValues, digest};
 use super::snapshot::{Boot, Snapshot};
 use super::step::{Inputs, Settlement, Verdict};
 use crate::api::{
@@ -51,14 +51,24 @@ impl Carrying {
 pub struct Doubt {
     /// The attempt's token, empty where there is none.
     pub token: String,
-    /// When this process first saw it. Written times are for people only.
+    /// When this process first saw it, or saw another account. Written times are for people only.
     pub since: Boot,
     /// What went wrong, where this process saw it.
     pub cause: Option<String>,
     /// The generation that was sent, where this process sent it: the spec may have been edited since.
     pub sent: Option<i64>,
+    /// Where it was sent, where this process sent it.
+    pub account: Option<Account>,
+    /// The account that is reached now: what is remembered here was read from it.
+    pub reached: Option<Account>,
     /// Beginnings of the complete lists read after the settle time that did not show our marker.
     pub lists: Vec<Boot>,
+}
+
+impl Doubt {
+    pub(super) fn new(token: String, since: Boot) -> Self {
+        Self { token, since, cause: None, sent: None, account: None, reached: None, lists: Vec::new() }
+    }
 }
 
 /// An id that Orion gave to our POST, with what was sent.
@@ -68,6 +78,8 @@ pub struct Created {
     pub token: String,
     /// The id.
     pub id: String,
+    /// The API base that it belongs to, which the connection may have left since.
+    pub endpoint: String,
     /// The Secrets whose values were sent.
     pub versions: Vec<AppliedSecret>,
     /// Digest of what was sent.
@@ -103,6 +115,8 @@ pub struct Memory {
     pub held: bool,
     /// Ids that were deleted while the Webhook is going.
     pub deleted: BTreeSet<String>,
+    /// Since when this process has seen that the namespace is terminating while the connection is lost.
+    pub stranded: Option<Boot>,
 }
 
 impl Memory {
@@ -126,12 +140,23 @@ impl Memory {
             // What was held has an id now; without it, later, it is not known what happened.
             self.held = false;
         }
+        if !inputs.lost {
+            self.stranded = None;
+        }
         match doubtful {
             Some(token) if self.doubt.as_ref().is_none_or(|doubt| doubt.token != token) => {
-                self.doubt = Some(Doubt { token, since: now, cause: None, sent: None, lists: Vec::new() });
+                self.doubt = Some(Doubt::new(token, now));
             }
             Some(_) => {}
             None => self.doubt = None,
+        }
+        if let (Some(doubt), Ok(reached)) = (&mut self.doubt, &inputs.connection) {
+            let before = doubt.reached.replace(reached.clone());
+            if before.is_some_and(|before| before != *reached) {
+                // Also for what all Webhooks share: a list of the account of before.
+                doubt.since = now;
+                doubt.lists.clear();
+            }
         }
     }
 
@@ -177,15 +202,23 @@ impl Memory {
         self.created.as_ref().is_some_and(|created| recorded.as_ref() == Some(&created.token))
     }
 
-    /// The POST of `webhook`, as it was then, has ended. A known refusal leaves the attempt in our hands; an id is kept
-    /// until it is recorded.
-    pub fn posted(&mut self, result: &Result<String, Failure>, webhook: &Webhook, values: &SecretValues, now: Boot) {
+    /// The POST of `webhook`, as it was then, to `account` has ended. A known refusal leaves the attempt in our hands; an
+    /// id is kept until it is recorded.
+    pub fn posted(
+        &mut self,
+        result: &Result<String, Failure>,
+        webhook: &Webhook,
+        values: &SecretValues,
+        account: Account,
+        now: Boot,
+    ) {
         let Some(mut carrying) = self.carrying.take() else { return };
         match result {
             Ok(id) => {
                 let versions = values.versions.clone();
                 let digest = digest(&webhook.spec, &versions);
-                self.created = Some(Created { token: carrying.token, id: id.clone(), versions, digest });
+                let (token, id, endpoint) = (carrying.token, id.clone(), account.endpoint);
+                self.created = Some(Created { token, id, endpoint, versions, digest });
             }
             Err(failure) if failure.is_known_refusal() => {
                 carrying.sent = false;
@@ -196,7 +229,8 @@ impl Memory {
             Err(failure) => {
                 let cause = Some(failure.message.clone());
                 let sent = webhook.metadata.generation;
-                self.doubt = Some(Doubt { token: carrying.token, since: now, cause, sent, lists: Vec::new() });
+                let (token, account) = (carrying.token, Some(account));
+                self.doubt = Some(Doubt { cause, sent, account, ..Doubt::new(token, now) });
             }
         }
     }
@@ -212,6 +246,11 @@ impl Memory {
             }
             Ok(_) | Err(_) => {}
         }
+    }
+
+    /// The Webhook's namespace was looked at, because the connection is lost.
+    pub fn looked_at_namespace(&mut self, is_terminating: bool, now: Boot) {
+        self.stranded = is_terminating.then(|| self.stranded.unwrap_or(now));
     }
 
     /// Something was changed at Orion: no list begun before shows it.

@@ -38,8 +38,8 @@ mod view;
 
 pub use attempt::attempt_text;
 pub use facts::{
-    Call, CallKind, Connection, ConnectionFacts, Others, Round, SecretProblem, SecretValues, Settings, Trouble,
-    desired, digest,
+    Account, Call, CallKind, Connection, ConnectionFacts, Others, Round, SecretProblem, SecretValues, Settings,
+    Trouble, desired, digest,
 };
 pub use memory::{Carrying, Created, Doubt, Memory};
 pub use orphans::{Sightings, ownerless};
@@ -74,6 +74,7 @@ fn written_by(step: &Step) -> Option<&'static str> {
         | Step::Get { .. }
         | Step::List { .. }
         | Step::LookAtOthers
+        | Step::LookAtNamespace
         | Step::Prepare
         | Step::Settle(_) => None,
     }
@@ -83,8 +84,8 @@ fn decide(view: &View<'_>) -> Step {
     if view.is_deleting() {
         return remove::plan(view);
     }
-    if let Some((token, id)) = view.unrecorded_id() {
-        return attempt::record(view, &token, &id);
+    if let Some(created) = view.unrecorded() {
+        return attempt::record(view, created);
     }
     if let Some(verdict) = view.standing_verdict() {
         return settle::keep(view, verdict);
@@ -95,13 +96,9 @@ fn decide(view: &View<'_>) -> Step {
     if view.webhook.spec.is_suspended() && view.round.call.is_none() {
         return sync::suspended(view);
     }
-    let connection = match view.connection {
-        Connection::Missing { message, .. } => return settle::retry(view, Reason::ConnectionNotFound, message.clone()),
-        Connection::NotReady { message, .. } => {
-            return settle::retry(view, Reason::ConnectionNotReady, message.clone());
-        }
-        Connection::NotAllowed { message } => return settle::report(view, Reason::NotAllowed, message.clone()),
-        Connection::Usable(connection) => connection,
+    let connection = match view.connection.usable() {
+        Ok(connection) => connection,
+        Err((reason, message)) => return settle::unusable(view, reason, message).step(),
     };
     if let Some(call) = &view.round.call {
         return match &call.kind {

@@ -1,7 +1,9 @@
 //! Deletion: the finalizer goes when nothing of ours is left at Orion, and never before (design section 4, "Delete").
 
+use std::time::Duration;
+
 use super::decision::{Decision, decision};
-use super::facts::{Call, CallKind, Connection, ConnectionFacts};
+use super::facts::{Call, CallKind, ConnectionFacts};
 use super::resolve::{self, Finding};
 use super::settle::{self, readiness, settlement};
 use super::step::Step;
@@ -13,50 +15,88 @@ pub(super) fn plan(view: &View<'_>) -> Step {
         return settle::report(view, Reason::Deleting, "Waiting for other finalizers");
     }
     if view.annotation(RESOLVE).and_then(decision) == Some(Decision::Abandon) {
-        return Step::Release { why: "abandoned by a person's annotation" };
+        return Step::release("abandoned by a person's annotation");
     }
     if let Some(verdict) = view.standing_verdict() {
         return settle::keep(view, verdict);
     }
     if matches!(view.identity(), Identity::Free) && view.doubtful().is_none() && view.memory.created.is_none() {
-        return Step::Release { why: "nothing was created" };
+        return Step::release("nothing was created");
     }
-    let connection = match view.connection {
-        Connection::Missing { message, .. } => return settle::retry(view, Reason::ConnectionNotFound, message.clone()),
-        Connection::NotReady { message, .. } => {
-            return settle::retry(view, Reason::ConnectionNotReady, message.clone());
-        }
-        Connection::NotAllowed { message } => return settle::report(view, Reason::NotAllowed, message.clone()),
-        Connection::Usable(connection) => connection,
+    let connection = match view.connection.usable() {
+        Ok(connection) => connection,
+        Err((reason, message)) if view.connection.is_lost() => return lost(view, reason, message),
+        Err((reason, message)) => return settle::unusable(view, reason, message).step(),
     };
     if let Some(step) = after_call(view, connection) {
         return step;
     }
     match target(view, None) {
-        Some(id) => remove(view, connection, &id),
+        Some((id, endpoint)) => remove(view, connection, id, endpoint),
         // Also where an id is stored: an attempt to replace it may have been begun.
         None if view.doubtful().is_some() => unsettled(view, connection, view.open_attempt().as_ref()),
         // Begun by this process and never sent, or deleted already.
-        None => remaining(view, connection, None).unwrap_or(Step::Release { why: "nothing is left at Orion" }),
+        None => remaining(view, connection, None).unwrap_or(Step::release("nothing is left at Orion")),
     }
 }
 
-/// The id to delete: the stored one, then one that could not be recorded. `gone` is not there any more.
-fn target(view: &View<'_>, gone: Option<&str>) -> Option<String> {
-    let created = view.memory.created.as_ref().map(|created| created.id.as_str());
-    let mut known = view.stored_id().into_iter().chain(created);
-    known.find(|id| gone != Some(*id) && !view.memory.deleted.contains(*id)).map(str::to_owned)
+/// The id to delete, and the endpoint that it belongs to: the stored one, then one that could not be recorded. `gone` is
+/// not there any more.
+fn target<'v>(view: &'v View<'_>, gone: Option<&str>) -> Option<(&'v str, Option<&'v str>)> {
+    let endpoint = view.webhook.status.as_ref().and_then(|status| status.endpoint.as_deref());
+    let stored = view.stored_id().map(|id| (id, endpoint));
+    let created = view.memory.created.as_ref().map(|created| (created.id.as_str(), Some(created.endpoint.as_str())));
+    let mut known = stored.into_iter().chain(created);
+    known.find(|(id, _)| gone != Some(*id) && !view.memory.deleted.contains(*id))
 }
 
-fn remove(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
-    let status = view.status();
-    if status.endpoint.as_deref().is_some_and(|endpoint| endpoint != connection.endpoint.as_str()) {
+/// How long what is lost in a terminating namespace is waited for all the same.
+const STRANDED_FOR: Duration = Duration::from_secs(600);
+
+/// What it takes to delete the webhook is gone from its namespace. If that is terminating, it cannot come back, and this
+/// object would keep the namespace for ever.
+fn lost(view: &View<'_>, reason: Reason, message: &str) -> Step {
+    match view.round.namespace_is_terminating {
+        None => Step::LookAtNamespace,
+        Some(false) => settle::unusable(view, reason, message).step(),
+        Some(true) => stranded(view, reason, message),
+    }
+}
+
+fn stranded(view: &View<'_>, reason: Reason, message: &str) -> Step {
+    if view.stored_id().is_some() && view.webhook.spec.deletion_policy() == DeletionPolicy::Orphan {
+        return Step::release(
+            "left at Orion with its marker: its connection is gone with its namespace (deletionPolicy: Orphan)",
+        );
+    }
+    let what = match target(view, None) {
+        Some((id, Some(endpoint))) => format!("{id} at {endpoint}"),
+        Some((id, None)) => id.to_owned(),
+        None => "what may be left at Orion".to_owned(),
+    };
+    let until = view.memory.stranded.unwrap_or(view.now) + STRANDED_FOR;
+    if until <= view.now {
+        return Step::Release {
+            why: "its connection is gone with its namespace",
+            left_behind: Some(format!(
+                "Nothing can delete {what} any more: the connection is gone, and the namespace is terminating. Delete it there"
+            )),
+        };
+    }
+    let message = format!(
+        "{message}. The namespace is terminating, so that nothing can delete {what} any more. 10 minutes after this was first \
+         seen it is left behind, and this object is let go"
+    );
+    settle::wait(view, reason, message, until)
+}
+
+fn remove(view: &View<'_>, connection: &ConnectionFacts, id: &str, endpoint: Option<&str>) -> Step {
+    if let Some(endpoint) = endpoint.filter(|endpoint| *endpoint != connection.endpoint.as_str()) {
         return settle::report(
             view,
             Reason::EndpointChanged,
             format!(
-                "{id} is at {}, and the connection now leads to {}. Point the connection back, or delete it there and let this object go: {}",
-                status.endpoint.unwrap_or_default(),
+                "{id} is at {endpoint}, and the connection now leads to {}. Point the connection back, or delete it there and let this object go: {}",
                 connection.endpoint,
                 abandon(view)
             ),
@@ -82,13 +122,11 @@ fn remove(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
 fn orphan(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     let can_update = connection.capabilities.put != Support::Absent || connection.capabilities.patch != Support::Absent;
     match &view.round.secrets {
-        _ if !connection.ownership || !can_update => Step::Release { why: "left at Orion (deletionPolicy: Orphan)" },
+        _ if !connection.ownership || !can_update => Step::release("left at Orion (deletionPolicy: Orphan)"),
         None => Step::ReadSecrets,
         Some(Ok(_)) => Step::Unmark { id: id.to_owned() },
         // Without the header values no full body can be sent, and the webhook is worth more than its marker.
-        Some(Err(_)) => {
-            Step::Release { why: "left at Orion with its marker: its Secrets are gone (deletionPolicy: Orphan)" }
-        }
+        Some(Err(_)) => Step::release("left at Orion with its marker: its Secrets are gone (deletionPolicy: Orphan)"),
     }
 }
 
@@ -98,7 +136,7 @@ fn after_call(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
     Some(match kind {
         CallKind::Unmark { .. } => match result {
             Err(failure) if !failure_is_final(failure) => settle::failure(view, failure).step(),
-            Ok(_) | Err(_) => Step::Release { why: "left at Orion (deletionPolicy: Orphan)" },
+            Ok(_) | Err(_) => Step::release("left at Orion (deletionPolicy: Orphan)"),
         },
         CallKind::Delete { id } => match result {
             Ok(_) => next(view, connection, id),
@@ -152,7 +190,7 @@ fn next(view: &View<'_>, connection: &ConnectionFacts, gone: &str) -> Step {
         settlement.gone = Some(gone.to_owned());
         return settlement.step();
     }
-    Step::Release { why: "deleted at Orion" }
+    Step::release("deleted at Orion")
 }
 
 /// Further webhooks with our marker in the last complete list.
@@ -172,17 +210,18 @@ fn remaining(view: &View<'_>, connection: &ConnectionFacts, gone: Option<&str>) 
 fn unsettled(view: &View<'_>, connection: &ConnectionFacts, attempt: Option<&crate::api::Attempt>) -> Step {
     match resolve::find(view, connection, attempt) {
         Finding::NotYet(step) => step,
-        Finding::Nothing => Step::Release { why: "the create took no effect" },
+        Finding::Nothing => Step::release("the create took no effect"),
         Finding::Alike(ids) => resolve::unresolved(view, resolve::ALIKE, &ids),
+        Finding::Elsewhere => resolve::elsewhere(view),
         Finding::Ours(_, ours) => match view.webhook.spec.deletion_policy() {
-            DeletionPolicy::Orphan => Step::Release { why: "left at Orion (deletionPolicy: Orphan)" },
+            DeletionPolicy::Orphan => Step::release("left at Orion (deletionPolicy: Orphan)"),
             DeletionPolicy::Unknown => settle::report(view, Reason::InvalidSpec, super::view::UNKNOWN_POLICY),
             DeletionPolicy::Delete => {
                 match ours.iter().find(|id| !view.memory.deleted.contains(*id) && (view.held_by)(id).is_none()) {
                     Some(id) if connection.capabilities.delete == Support::Absent => unsupported(view, connection, id),
                     Some(id) => Step::Delete { id: id.clone() },
                     // The list was read before they were deleted, or another Webhook has taken them over.
-                    None => Step::Release { why: "deleted at Orion" },
+                    None => Step::release("deleted at Orion"),
                 }
             }
         },

@@ -35,6 +35,8 @@ pub(super) enum Finding<'a> {
     Alike(Vec<&'a str>),
     /// It took no effect.
     Nothing,
+    /// Nothing of ours is listed, but perhaps it is another account that is looked at.
+    Elsewhere,
 }
 
 /// A create of unknown result: waits for it to settle, then looks for its marker.
@@ -45,9 +47,12 @@ pub(super) fn uncertain(view: &View<'_>, connection: &ConnectionFacts, attempt: 
         (Finding::Ours(snapshot, ours), _) => {
             found(view, connection, snapshot, ours, attempt.map(|attempt| attempt.token.as_str()))
         }
-        (Finding::Alike(_) | Finding::Nothing, Some(adopt)) => adopt::plan(view, connection, adopt, attempt),
+        (Finding::Alike(_) | Finding::Nothing | Finding::Elsewhere, Some(adopt)) => {
+            adopt::plan(view, connection, adopt, attempt)
+        }
         (Finding::Alike(ids), None) => unresolved(view, ALIKE, &ids),
         (Finding::Nothing, None) => attempt::begin(view, connection, false),
+        (Finding::Elsewhere, None) => elsewhere(view),
     }
 }
 
@@ -90,7 +95,11 @@ fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settle
     let is_old = |snapshot: &Snapshot| snapshot.begun < earliest;
     let snapshot = match view.round.list.as_ref().filter(|read| !read.as_ref().is_ok_and(|list| is_old(list))) {
         None if view.now < earliest => return not_before(view, earliest),
-        None => return Finding::NotYet(Step::List { begun_after: earliest }),
+        // Looked at again and again, a list is wanted that could show something new.
+        None => {
+            let begun_after = earliest.max(view.now.saturating_sub(view.interval()));
+            return Finding::NotYet(Step::List { begun_after });
+        }
         Some(Ok(snapshot)) => snapshot,
         // A list that was seen to work and is not found now is a passing trouble.
         Some(Err(failure))
@@ -127,7 +136,13 @@ fn look<'a>(view: &View<'a>, connection: &ConnectionFacts, seen: &[Boot], settle
     };
     let alike: Vec<&str> = snapshot.webhooks().filter(could_be_it).map(|webhook| webhook.id.as_str()).collect();
     let markers_survive = connection.ownership && (connection.markers_survive || snapshot.shows_markers());
-    if alike.is_empty() || markers_survive { Finding::Nothing } else { Finding::Alike(alike) }
+    if !alike.is_empty() && !markers_survive {
+        return Finding::Alike(alike);
+    }
+    // That it is not there counts for the account that the POST went to.
+    let sent_to = view.memory.doubt.as_ref().and_then(|doubt| doubt.account.as_ref());
+    let is_the_account = connection.proven || sent_to == Some(&connection.account());
+    if is_the_account { Finding::Nothing } else { Finding::Elsewhere }
 }
 
 /// The spec of now is the one that was sent. An edit since then would hide what it made: without a readable marker only
@@ -160,6 +175,9 @@ pub(super) fn found(
 
 pub(super) const ALIKE: &str = "Orion lists webhooks that could be the one, and shows no markers to tell";
 
+const ELSEWHERE: &str = "Orion does not list it, but none of the connection's webhooks has been seen since its endpoint or \
+                         credentials changed: is it the right account? This ends by itself when one of them is seen";
+
 /// A message names this many webhooks at most.
 const CANDIDATES_SHOWN: usize = 10;
 
@@ -178,6 +196,16 @@ pub(super) fn uncertain_until(view: &View<'_>, until: Boot) -> Step {
 
 /// Only a person can say what became of the create. The message names every way out, word for word.
 pub(super) fn unresolved(view: &View<'_>, why: &str, candidates: &[&str]) -> Step {
+    settle::report(view, Reason::CreateUnresolved, ways_out(view, why, candidates))
+}
+
+/// The endpoint or the credentials have changed since the create, and nothing has shown yet that they lead to the same
+/// account. It ends by itself when a stored id is seen, which wakes nobody: so it looks again.
+pub(super) fn elsewhere(view: &View<'_>) -> Step {
+    settle::wait(view, Reason::CreateUnresolved, ways_out(view, ELSEWHERE, &[]), view.now + view.interval())
+}
+
+fn ways_out(view: &View<'_>, why: &str, candidates: &[&str]) -> String {
     let kubectl = |value: &str| settle::annotate_command(view, value);
     let mut message = format!("{UNKNOWN}. {why}. ");
     if view.is_deleting() {
@@ -201,7 +229,7 @@ pub(super) fn unresolved(view: &View<'_>, why: &str, candidates: &[&str]) -> Ste
             None => message.push_str(&format!(". If it does not: {}", kubectl(&format!("retry={NO_TOKEN}")))),
         }
     }
-    settle::report(view, Reason::CreateUnresolved, message)
+    message
 }
 
 fn or_unknown(text: &str) -> &str {

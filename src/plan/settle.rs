@@ -130,6 +130,12 @@ pub(super) fn secret_problem(view: &View<'_>, problem: &SecretProblem) -> Step {
     }
 }
 
+/// The connection cannot be used: tried again by itself, or left to a person.
+pub(super) fn unusable(view: &View<'_>, reason: Reason, message: &str) -> Settlement {
+    let readiness = readiness(view, reason, message);
+    if reason.state() == State::Stalled { settlement(view, readiness, None) } else { failed(view, readiness) }
+}
+
 /// The connection is in trouble: one condition, no attempts, until it says that it is back.
 pub(super) fn wait_for_connection(view: &View<'_>, trouble: &Trouble) -> Step {
     wait(view, trouble.reason, trouble.message.clone(), view.now + BACKOFF_CAP)

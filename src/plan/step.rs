@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::facts::Account;
 use super::snapshot::Boot;
-use crate::api::{Endpoint, Readiness, WebhookStatus};
+use crate::api::{Readiness, WebhookStatus};
 
 /// The next thing to do for one Webhook.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub enum Step {
     },
     /// Look at ten other webhooks of the connection, to tell one loss from the loss of many.
     LookAtOthers,
+    /// Read the Webhook's namespace from the apiserver: is it terminating?
+    LookAtNamespace,
     /// Get a permit and credentials, so that a POST can follow at once.
     Prepare,
     /// Apiserver write 1 of a create: finalizer and attempt in one patch, tested on the resourceVersion.
@@ -61,12 +64,19 @@ pub enum Step {
     Release {
         /// Why, for the log.
         why: &'static str,
+        /// What may be left at Orion although it was to be deleted, in words for the log and an Event.
+        left_behind: Option<String>,
     },
     /// Write the status if it changed, remember the verdict, and rest.
     Settle(Box<Settlement>),
 }
 
 impl Step {
+    /// Lets go of the Webhook, with nothing left at Orion that was to be deleted.
+    pub(super) fn release(why: &'static str) -> Self {
+        Self::Release { why, left_behind: None }
+    }
+
     /// Its name, for the log.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -76,6 +86,7 @@ impl Step {
             Step::Get { .. } => "Get",
             Step::List { .. } => "List",
             Step::LookAtOthers => "LookAtOthers",
+            Step::LookAtNamespace => "LookAtNamespace",
             Step::Prepare => "Prepare",
             Step::BeginAttempt { .. } => "BeginAttempt",
             Step::Hold => "Hold",
@@ -129,11 +140,6 @@ impl Settlement {
         Step::Settle(Box::new(self))
     }
 
-    pub(super) fn change(mut self, change: impl FnOnce(&mut WebhookStatus)) -> Self {
-        change(&mut self.status);
-        self
-    }
-
     pub(super) fn settling(mut self, token: Option<&str>) -> Self {
         if let Some(token) = token {
             self.status.settled_attempt = Some(token.to_owned());
@@ -157,7 +163,8 @@ pub struct Inputs {
     pub endpoint: Option<String>,
     pub settled: Option<String>,
     pub secrets: BTreeMap<String, Option<String>>,
-    pub connection: Result<(Endpoint, u64), String>,
+    pub connection: Result<Account, String>,
+    pub lost: bool,
     pub recoveries: u64,
 }
 

@@ -291,6 +291,7 @@ fn moved(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
                 return resolve::found(view, connection, snapshot, ours, Some(&attempt.token));
             }
             Finding::Alike(ids) => return resolve::unresolved(view, resolve::ALIKE, &ids),
+            Finding::Elsewhere => return resolve::elsewhere(view),
             Finding::Nothing => {}
         }
     }

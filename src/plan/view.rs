@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::facts::{Connection, ConnectionFacts, Round, SecretValues, Settings, desired, digest};
-use super::memory::{Carrying, Memory};
+use super::memory::{Carrying, Created, Memory};
 use super::settle;
 use super::snapshot::Boot;
 use super::step::{Inputs, Step, Verdict};
@@ -134,10 +134,20 @@ impl View<'_> {
     }
 
     /// An id that Orion gave to our attempt and that is not in the status yet.
-    pub(super) fn unrecorded_id(&self) -> Option<(String, String)> {
+    pub(super) fn unrecorded(&self) -> Option<&Created> {
         let created = self.memory.created.as_ref()?;
-        let open = self.open_attempt()?;
-        (open.token == created.token).then(|| (open.token, created.id.clone()))
+        (self.open_attempt()?.token == created.token).then_some(created)
+    }
+
+    /// The other Webhook that holds an id, as far as a message may name it: what is in other namespaces is not for the
+    /// people of this one to know.
+    pub(super) fn holder(&self, id: &str) -> String {
+        let namespace = self.webhook.metadata.namespace.as_deref();
+        let holder = (self.held_by)(id).unwrap_or_default();
+        match holder.split_once('/') {
+            Some((theirs, _)) if Some(theirs) == namespace => format!("The Webhook {holder}"),
+            Some(_) | None => "A Webhook of another namespace".to_owned(),
+        }
     }
 
     /// What the decision depends on besides time: while it stays the same, a verdict stands until its time.
@@ -159,8 +169,9 @@ impl View<'_> {
                 Connection::Missing { message, .. }
                 | Connection::NotReady { message, .. }
                 | Connection::NotAllowed { message } => Err(message.clone()),
-                Connection::Usable(facts) => Ok((facts.endpoint.clone(), facts.credentials)),
+                Connection::Usable(facts) => Ok(facts.account()),
             },
+            lost: self.connection.is_lost(),
             recoveries: match self.connection {
                 Connection::Missing { .. } | Connection::NotReady { .. } | Connection::NotAllowed { .. } => 0,
                 Connection::Usable(facts) => facts.recoveries,

@@ -162,7 +162,19 @@ fn it_waits_for_the_holder_of_an_id() {
     let case = adopting(None).with(|case| drop(case.holders.insert("wh_9".into(), "team-b/other".into())));
     let settlement = case.settles();
     assert_eq!(settlement.wake, Some(START + secs(600)), "who lets go wakes nobody");
-    assert!(settlement.readiness.message.contains("team-b/other already holds wh_9"));
+    let message = &settlement.readiness.message;
+    assert!(message.starts_with("A Webhook of another namespace already holds wh_9. "), "{message}");
+    assert!(!message.contains("team-b"), "{message}");
+    // Only what is of the same namespace is named.
+    for (holder, named) in [
+        ("team-a/other", "The Webhook team-a/other"),
+        ("team-ab/other", "A Webhook of another namespace"),
+        ("other", "A Webhook of another namespace"),
+    ] {
+        let case = Case::new().with(|case| drop(case.holders.insert("wh_9".into(), holder.into())));
+        assert_eq!(case.view(|view| view.holder("wh_9")), named);
+    }
+    assert_eq!(Case::new().view(|view| view.holder("wh_9")), "A Webhook of another namespace");
 }
 
 #[test]

@@ -95,9 +95,7 @@ impl Case {
     }
 
     pub(super) fn doubt(self, token: &str, since: Boot) -> Self {
-        self.with(|case| {
-            case.memory.doubt = Some(Doubt { token: token.into(), since, cause: None, sent: None, lists: Vec::new() })
-        })
+        self.with(|case| case.memory.doubt = Some(Doubt::new(token.into(), since)))
     }
 
     pub(super) fn carrying(self, token: &str, confirmed: Boot) -> Self {

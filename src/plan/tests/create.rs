@@ -131,7 +131,7 @@ fn a_passing_refusal_is_tried_again_under_the_same_attempt_after_a_fresh_read() 
     // However young the word of before is.
     let mut memory = Case::new().carrying("t", START).memory;
     memory.posting();
-    memory.posted(&Err(answer(429)), &webhook(), &values(&webhook().spec, "1"), START);
+    memory.posted(&Err(answer(429)), &webhook(), &values(&webhook().spec, "1"), facts().account(), START);
     assert_eq!(Case::new().carrying("t", START).prepared().with(|case| case.memory = memory).short(), "Refresh");
     // What came into the spec meanwhile counts.
     let adopt = crate::api::AdoptSpec { id: "wh_9".into(), force: None };
@@ -182,18 +182,20 @@ fn on_409_the_marker_decides() {
 
 #[test]
 fn an_id_is_recorded_only_under_its_own_attempt() {
-    let created = |token: &str| Created { token: token.into(), id: "wh_1".into(), versions: Vec::new(), digest: 0 };
+    let created = |token: &str| Created {
+        token: token.into(),
+        id: "wh_1".into(),
+        endpoint: ENDPOINT.into(),
+        versions: Vec::new(),
+        digest: 0,
+    };
     let case = |token: &str| Case::new().held().attempt("t").with(|case| case.memory.created = Some(created(token)));
     let settlement = case("t").settles();
     assert_eq!(settlement.guard, Guard::Attempt("t".into()));
     assert_eq!(settlement.status.webhook_id.as_deref(), Some("wh_1"));
     assert_eq!(case("other").settles().status.webhook_id, None);
-    // Without the connection the id is kept until it is back.
-    let missing = case("t").with(|case| case.connection = Connection::Missing { message: "gone".into() });
-    assert_eq!(missing.short(), "ConnectionNotFound");
-    assert!(missing.settles().wake.is_some());
     let mut memory = case("t").memory;
-    memory.settled(&missing.settles());
+    memory.settled(&case("other").settles());
     assert!(memory.created.is_some());
     memory.settled(&settlement);
     assert!(memory.created.is_none());
@@ -203,6 +205,44 @@ fn an_id_is_recorded_only_under_its_own_attempt() {
     // The attempt was taken over by another process between the POST and its record.
     let lost = Case::new().held().attempt("other").read().called(CallKind::Post { token: "t".into() }, Ok("wh_1"));
     assert_eq!((lost.short(), lost.settles().status.webhook_id), ("Progressing".into(), None));
+}
+
+/// An id belongs to the endpoint that was called, and losing the connection must not lose it.
+#[test]
+fn an_id_is_recorded_whatever_became_of_the_connection() {
+    let old = "https://old.example.com/v1alpha";
+    let created = |endpoint: &str| Created {
+        token: "t".into(),
+        id: "wh_1".into(),
+        endpoint: endpoint.into(),
+        versions: vec![AppliedSecret { name: SECRET.into(), resource_version: "7".into() }],
+        digest: digest(&webhook().spec, &[]),
+    };
+    let case =
+        |endpoint: &str| Case::new().held().attempt("t").with(|case| case.memory.created = Some(created(endpoint)));
+    let on = |connection: Connection| case(ENDPOINT).with(|case| case.connection = connection);
+    let message = || "Because".to_owned();
+    for (case, endpoint, reason, wakes, failed) in [
+        (case(ENDPOINT), ENDPOINT, Reason::Synced, Some(START + secs(630)), false),
+        (case(old), old, Reason::Progressing, Some(START), false),
+        (on(Connection::Missing { message: message(), lost: false }), ENDPOINT, Reason::ConnectionNotFound, None, true),
+        (on(Connection::Missing { message: message(), lost: true }), ENDPOINT, Reason::ConnectionNotFound, None, true),
+        (on(Connection::NotReady { message: message(), lost: true }), ENDPOINT, Reason::ConnectionNotReady, None, true),
+        (on(Connection::NotAllowed { message: message() }), ENDPOINT, Reason::NotAllowed, None, false),
+    ] {
+        let settlement = case.settles();
+        assert_eq!((settlement.readiness.reason, settlement.failed), (reason, failed));
+        assert_eq!(settlement.wake.is_some(), failed || wakes.is_some());
+        assert!(wakes.is_none() || settlement.wake == wakes, "{reason}");
+        assert_eq!(settlement.guard, Guard::Attempt("t".into()));
+        let status = &settlement.status;
+        assert_eq!((status.webhook_id.as_deref(), status.endpoint.as_deref()), (Some("wh_1"), Some(endpoint)));
+        assert_eq!((status.settled_attempt.as_deref(), status.applied_secrets.len()), (Some("t"), 1));
+        assert_eq!(settlement.synced, Some(Some(digest(&webhook().spec, &[]))));
+        let mut memory = case.memory;
+        memory.settled(&settlement);
+        assert!(memory.created.is_none());
+    }
 }
 
 #[test]
@@ -233,7 +273,8 @@ fn a_spec_that_changed_during_the_post_is_sent_next() {
     assert_eq!(script.steps(), "ReadSecrets Update wh_1 Synced");
     assert_eq!(script.world.status().observed_generation, Some(2));
     // The same, where the new spec is at hand when the id is recorded.
-    let created = Created { token: "t".into(), id: "wh_1".into(), versions: Vec::new(), digest: 7 };
+    let created =
+        Created { token: "t".into(), id: "wh_1".into(), endpoint: ENDPOINT.into(), versions: Vec::new(), digest: 7 };
     let case = Case::new().held().attempt("t").with(|case| case.memory.created = Some(created));
     let settlement = case.settles();
     assert_eq!((settlement.readiness.reason, settlement.wake), (Reason::Progressing, Some(START)));
@@ -252,8 +293,8 @@ fn what_stands_before_a_create() {
         (Case::new().spec(|spec| spec.interval = Some("soon".into())), "InvalidSpec"),
         (Case::new().spec(|spec| spec.deletion_policy = Some(crate::api::DeletionPolicy::Unknown)), "InvalidSpec"),
         (Case::new().spec(bad_kind), "InvalidSpec"),
-        (connection(Connection::Missing { message: message() }), "ConnectionNotFound"),
-        (connection(Connection::NotReady { message: message() }), "ConnectionNotReady"),
+        (connection(Connection::Missing { message: message(), lost: false }), "ConnectionNotFound"),
+        (connection(Connection::NotReady { message: message(), lost: false }), "ConnectionNotReady"),
         (connection(Connection::NotAllowed { message: message() }), "NotAllowed"),
         (Case::new().spec(|spec| spec.suspend = Some(true)), "Suspended"),
         (Case::new().with(|case| case.settings.dry_run = true), "DryRun"),

@@ -25,8 +25,15 @@ fn a_doubt_lasts_as_long_as_its_attempt() {
 #[test]
 fn what_is_in_doubt() {
     let marked = |case: Case| case.facts(|facts| facts.last_list = Some(list(START, &[ours("wh_1")])));
-    let created = |token: &str| Created { token: token.into(), id: "wh_1".into(), versions: Vec::new(), digest: 0 };
-    let missing = |case: Case| case.with(|case| case.connection = Connection::Missing { message: "gone".into() });
+    let created = |token: &str| Created {
+        token: token.into(),
+        id: "wh_1".into(),
+        endpoint: ENDPOINT.into(),
+        versions: Vec::new(),
+        digest: 0,
+    };
+    let missing =
+        |case: Case| case.with(|case| case.connection = Connection::Missing { message: "gone".into(), lost: false });
     for (case, expected) in [
         (Case::new(), None),
         (Case::new().held(), Some("")),
@@ -79,7 +86,7 @@ fn the_attempt_in_our_hands() {
     ] {
         let mut memory = begun();
         memory.posting();
-        memory.posted(&result, &webhook(), &values(&spec, "1"), START);
+        memory.posted(&result, &webhook(), &values(&spec, "1"), facts().account(), START);
         assert_eq!(
             (memory.carrying.is_some(), memory.doubt.is_some(), memory.created.is_some()),
             (carries, doubts, creates)
@@ -89,7 +96,7 @@ fn the_attempt_in_our_hands() {
     let mut nothing = Memory::default();
     nothing.posting();
     nothing.not_posted();
-    nothing.posted(&Ok("wh_1".into()), &webhook(), &values(&spec, "1"), START);
+    nothing.posted(&Ok("wh_1".into()), &webhook(), &values(&spec, "1"), facts().account(), START);
     assert!(nothing.created.is_none() && nothing.carrying.is_none());
 }
 
@@ -98,7 +105,7 @@ fn the_attempt_whose_id_came_is_told_from_others() {
     let mut memory = Memory::default();
     assert!(!memory.is_ours(&Case::new().attempt("t").webhook));
     memory.attempt_begun("t", START);
-    memory.posted(&Ok("wh_1".into()), &webhook(), &values(&webhook().spec, "1"), START);
+    memory.posted(&Ok("wh_1".into()), &webhook(), &values(&webhook().spec, "1"), facts().account(), START);
     for (case, expected) in [(Case::new(), false), (Case::new().attempt("t"), true), (Case::new().attempt("u"), false)]
     {
         assert_eq!(memory.is_ours(&case.webhook), expected);
@@ -144,7 +151,7 @@ fn what_a_list_shows() {
     }
     memory.listed(&flawed(at(14), &[]), Some(&me), Some("wh_1"), Support::Absent);
     assert!(memory.missing.is_empty());
-    memory.doubt = Some(Doubt { token: "t".into(), since: START, cause: None, sent: None, lists: Vec::new() });
+    memory.doubt = Some(Doubt::new("t".into(), START));
     for (snapshot, expected) in [
         (list(at(20), &[]), 1),
         (list(at(20), &[]), 1),
@@ -170,11 +177,90 @@ fn a_verdict_is_about_what_it_was_decided_from() {
     assert!(!stands(Case::stored("wh_1").deleting()));
     // What is written with it is no news either.
     let spec = digest(&webhook().spec, &[]);
-    let created = Created { token: "t".into(), id: "wh_1".into(), versions: Vec::new(), digest: spec };
+    let created =
+        Created { token: "t".into(), id: "wh_1".into(), endpoint: ENDPOINT.into(), versions: Vec::new(), digest: spec };
     let case = Case::new().held().attempt("t").with(|case| case.memory.created = Some(created));
     let settlement = case.settles();
     let after = case.with(|case| case.memory.settled(&settlement)).status(|status| *status = settlement.status.clone());
     assert!(after.view(|view| view.standing_verdict().is_some()));
+}
+
+#[test]
+fn what_is_stranded_is_known_since_when() {
+    let at = |seconds: u64| START + secs(seconds);
+    let lost = |lost: bool| {
+        Case::stored("wh_1").with(|case| case.connection = Connection::Missing { message: "gone".into(), lost })
+    };
+    let mut memory = Memory::default();
+    memory.looked_at_namespace(false, at(0));
+    assert_eq!(memory.stranded, None);
+    memory.looked_at_namespace(true, at(1));
+    memory.looked_at_namespace(true, at(9));
+    observed(&mut memory, &lost(true));
+    assert_eq!(memory.stranded, Some(at(1)), "since it was first seen");
+    memory.looked_at_namespace(false, at(10));
+    assert_eq!(memory.stranded, None);
+    let not_ready = |lost| Connection::NotReady { message: "gone".into(), lost };
+    for (case, stays) in [
+        (lost(true), true),
+        (lost(false), false),
+        (lost(true).with(|case| case.connection = not_ready(true)), true),
+        (lost(true).with(|case| case.connection = not_ready(false)), false),
+        (lost(true).with(|case| case.connection = Connection::NotAllowed { message: "gone".into() }), false),
+        (Case::stored("wh_1"), false),
+    ] {
+        memory.looked_at_namespace(true, at(20));
+        observed(&mut memory, &case);
+        assert_eq!(memory.stranded.is_some(), stays, "{:?}", case.connection);
+    }
+    // That it is lost for good is news, whatever the message.
+    let settlement = lost(false).settles();
+    let stands =
+        |case: Case| case.with(|case| case.memory.settled(&settlement)).view(|view| view.standing_verdict().is_some());
+    assert!(stands(lost(false)) && !stands(lost(true)));
+}
+
+/// Found by a test of `resolve`: the list of the wrong account counted once the right one was reached again.
+#[test]
+fn a_doubt_begins_anew_with_another_account() {
+    let reached = |endpoint: &str, credentials: u64, after: u64| {
+        let endpoint = Endpoint::new(endpoint, "/v1alpha").unwrap();
+        let case = Case::new().held().attempt("t").after(after);
+        case.facts(|facts| (facts.endpoint, facts.credentials) = (endpoint, credentials))
+    };
+    let one = "https://one.example.com";
+    let mut memory = Memory::default();
+    for (case, since) in [
+        (reached(one, 0, 0), 0),
+        (reached(one, 0, 10), 0),
+        (reached(one, 1, 20), 20),
+        (reached(one, 1, 30).with(|case| case.connection = Connection::NotAllowed { message: "Ask".into() }), 20),
+        (reached(one, 1, 40), 20),
+        (reached("https://two.example.com", 1, 50), 50),
+    ] {
+        let before = memory.doubt.as_ref().map(|doubt| doubt.since);
+        observed(&mut memory, &case);
+        let doubt = memory.doubt.as_mut().unwrap();
+        assert_eq!(doubt.since, START + secs(since));
+        assert_eq!(doubt.lists.is_empty(), before != Some(doubt.since));
+        doubt.lists = vec![case.now];
+    }
+}
+
+#[test]
+fn where_a_post_went_is_remembered_with_its_doubt() {
+    let mut memory = Memory::default();
+    memory.attempt_begun("t", START);
+    let account = Account { endpoint: "https://one.example.com".into(), credentials: 3 };
+    memory.posted(&Err(answer(503)), &webhook(), &values(&webhook().spec, "1"), account.clone(), START);
+    assert_eq!(memory.doubt.as_ref().unwrap().account, Some(account.clone()));
+    memory.attempt_begun("u", START);
+    memory.posted(&Ok("wh_1".into()), &webhook(), &values(&webhook().spec, "1"), account, START);
+    assert_eq!(memory.created.unwrap().endpoint, "https://one.example.com");
+    // Somebody else's POST.
+    let mut memory = Memory::default();
+    observed(&mut memory, &Case::new().held().attempt("t"));
+    assert_eq!(memory.doubt.unwrap().account, None);
 }
 
 #[test]

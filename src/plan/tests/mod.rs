@@ -221,6 +221,7 @@ fn short(step: &Step) -> String {
         Step::Get { id } => format!("Get {id}"),
         Step::List { .. } => "List".into(),
         Step::LookAtOthers => "LookAtOthers".into(),
+        Step::LookAtNamespace => "LookAtNamespace".into(),
         Step::Prepare => "Prepare".into(),
         Step::BeginAttempt { resolved: false, .. } => "BeginAttempt".into(),
         Step::BeginAttempt { resolved: true, .. } => "BeginAttempt resolved".into(),
@@ -230,7 +231,8 @@ fn short(step: &Step) -> String {
         Step::Update { id } => format!("Update {id}"),
         Step::Unmark { id } => format!("Unmark {id}"),
         Step::Delete { id } => format!("Delete {id}"),
-        Step::Release { .. } => "Release".into(),
+        Step::Release { left_behind: None, .. } => "Release".into(),
+        Step::Release { left_behind: Some(_), .. } => "Release left behind".into(),
         Step::Settle(settlement) => settlement.readiness.reason.to_string(),
     }
 }

@@ -36,6 +36,8 @@ fn another_endpoint_needs_our_marker_there() {
         (doubtful(&[ours("wh_5")]), "Synced"),
         (doubtful(&[unmarked("wh_5")]), "CreateUnresolved"),
         (doubtful(&[]), "EndpointChanged"),
+        (doubtful(&[]).facts(|facts| facts.proven = false), "CreateUnresolved"),
+        (doubtful(&[]).facts(|facts| facts.proven = false).annotate(RESOLVE, "recreate=wh_1"), "CreateUnresolved"),
         (doubtful(&[]).prepared().annotate(RESOLVE, "recreate=wh_1"), "BeginAttempt resolved"),
         (Case::stored("wh_1").status(|status| status.endpoint = None).synced(), "Synced"),
     ] {

@@ -85,7 +85,8 @@ impl Process {
             running.connection = match (before, now) {
                 (Connection::Usable(before), Connection::Usable(now)) => {
                     let (credentials, recoveries) = (before.credentials, before.recoveries);
-                    Connection::Usable(Box::new(ConnectionFacts { credentials, recoveries, ..*now }))
+                    let proven = now.proven && now.credentials == credentials;
+                    Connection::Usable(Box::new(ConnectionFacts { credentials, recoveries, proven, ..*now }))
                 }
                 (_, now) => now,
             };
@@ -121,6 +122,10 @@ impl Process {
             Step::Get { id } => self.get(world, running, id),
             Step::List { begun_after } => self.list(world, running, begun_after),
             Step::LookAtOthers => running.round.others = Some(world.others),
+            Step::LookAtNamespace => {
+                self.memory.looked_at_namespace(world.terminating, world.now);
+                running.round.namespace_is_terminating = Some(world.terminating);
+            }
             Step::Prepare => running.round.prepared = Some(Ok(())),
             Step::BeginAttempt { token, resolved } => {
                 let text = self.view(world, running, |view| attempt_text(view, &token));
@@ -156,8 +161,9 @@ impl Process {
             Step::Update { id } => self.change(world, running, CallKind::Update { id }),
             Step::Unmark { id } => self.change(world, running, CallKind::Unmark { id }),
             Step::Delete { id } => self.change(world, running, CallKind::Delete { id }),
-            Step::Release { why } => {
+            Step::Release { why, left_behind } => {
                 world.abandoned |= why.contains("abandoned");
+                world.left_behind = left_behind;
                 let released = self.write(world, running, |object| object.metadata.finalizers = None);
                 self.crash();
                 return Some(if released { Rest::Released } else { Rest::Changed });
@@ -236,8 +242,9 @@ impl Process {
         let Some(Ok(values)) = running.round.secrets.clone() else { panic!("a POST without header values") };
         assert!(running.round.prepared.is_some(), "a POST without a permit");
         self.memory.posting();
+        let account = world.facts.account();
         let result = world.create(&running.webhook, &values, &token);
-        self.memory.posted(&result, &running.webhook, &values, world.now);
+        self.memory.posted(&result, &running.webhook, &values, account, world.now);
         self.called(world.now, running, CallKind::Post { token }, result);
     }
 

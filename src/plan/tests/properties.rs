@@ -119,8 +119,8 @@ fn happen(script: &mut Script, event: &Event) {
             let message = "Because".to_owned();
             world.no_connection = match kind {
                 0 => None,
-                1 => Some(Connection::Missing { message }),
-                _ => Some(Connection::NotReady { message }),
+                1 => Some(Connection::Missing { message, lost: false }),
+                _ => Some(Connection::NotReady { message, lost: false }),
             };
         }
         Event::Delete => world.delete(),

@@ -48,8 +48,8 @@ fn what_stands_before_a_delete_and_it_is_never_stalled() {
         (deleting(), "Delete wh_1"),
         (deleting().annotate(RESOLVE, "abandon"), "Release"),
         (deleting().annotate(RESOLVE, "adopt=wh_1"), "Delete wh_1"),
-        (connection(Connection::Missing { message: message() }), "ConnectionNotFound"),
-        (connection(Connection::NotReady { message: message() }), "ConnectionNotReady"),
+        (connection(Connection::Missing { message: message(), lost: false }), "ConnectionNotFound"),
+        (connection(Connection::NotReady { message: message(), lost: false }), "ConnectionNotReady"),
         (connection(Connection::NotAllowed { message: message() }), "NotAllowed"),
         (deleting().facts(|facts| facts.trouble = Some(trouble())), "OrionUnavailable"),
         (deleting().status(|status| status.endpoint = Some("https://old.example.com".into())), "EndpointChanged"),
@@ -75,7 +75,7 @@ fn what_stands_before_a_delete_and_it_is_never_stalled() {
         }
     }
     // What is blocked says how to let go, once; what is under way does not.
-    let missing = connection(Connection::Missing { message: message() }).settles().readiness.message;
+    let missing = connection(Connection::Missing { message: message(), lost: false }).settles().readiness.message;
     let abandon =
         format!("kubectl annotate webhook -n {NAMESPACE} {NAME} orion-operator.dev/resolve=abandon --overwrite");
     assert_eq!(missing, format!("Because. To let this object go and leave Orion as it is: {abandon}"));
@@ -92,6 +92,154 @@ fn what_stands_before_a_delete_and_it_is_never_stalled() {
             "let this object go: kubectl annotate webhook -n {NAMESPACE} {NAME} orion-operator.dev/resolve={value}"
         )));
     }
+}
+
+/// The connection of the Webhook's own namespace is gone.
+fn gone_with_it() -> Case {
+    deleting().with(|case| case.connection = Connection::Missing { message: "Because".into(), lost: true })
+}
+
+fn in_namespace(case: Case, is_terminating: bool) -> Case {
+    case.with(|case| case.round.namespace_is_terminating = Some(is_terminating))
+}
+
+fn stranded(case: Case) -> Case {
+    in_namespace(case, true).with(|case| case.memory.stranded = Some(START))
+}
+
+#[test]
+fn what_cannot_come_back_is_left_behind_after_ten_minutes() {
+    let not_ready =
+        |case: Case| case.with(|case| case.connection = Connection::NotReady { message: "Because".into(), lost: true });
+    let orphan = |case: Case| case.spec(|spec| spec.deletion_policy = Some(DeletionPolicy::Orphan));
+    let open = || Case::open("t").deleting().with(|case| case.connection = gone_with_it().connection);
+    let ended = "Release left behind";
+    for (case, expected) in [
+        (gone_with_it(), "LookAtNamespace"),
+        (not_ready(gone_with_it()), "LookAtNamespace"),
+        (in_namespace(gone_with_it(), false), "ConnectionNotFound"),
+        (in_namespace(gone_with_it(), false).after(3000), "ConnectionNotFound"),
+        (in_namespace(not_ready(gone_with_it()), false), "ConnectionNotReady"),
+        (in_namespace(gone_with_it(), true), "ConnectionNotFound"),
+        (stranded(gone_with_it()).after(599), "ConnectionNotFound"),
+        (stranded(not_ready(gone_with_it())).after(599), "ConnectionNotReady"),
+        (stranded(gone_with_it()).after(600), ended),
+        (stranded(not_ready(gone_with_it())).after(600), ended),
+        (stranded(open()).after(599), "ConnectionNotFound"),
+        (stranded(open()).after(600), ended),
+        (stranded(gone_with_it()).after(600).with(|case| case.settings.dry_run = true), "DryRun"),
+        // The word of a look of before is none.
+        (stranded(gone_with_it()).after(600).with(|case| case.round = Round::default()), "LookAtNamespace"),
+        // It needs no credentials to be left.
+        (orphan(gone_with_it()), "LookAtNamespace"),
+        (in_namespace(orphan(gone_with_it()), false), "ConnectionNotFound"),
+        (in_namespace(orphan(gone_with_it()), true), "Release"),
+        (stranded(orphan(open())).after(599), "ConnectionNotFound"),
+        (stranded(orphan(open())).after(600), ended),
+        (gone_with_it().annotate(RESOLVE, "abandon"), "Release"),
+        // A Webhook that lives loses nothing.
+        (Case::stored("wh_1").with(|case| case.connection = gone_with_it().connection), "ConnectionNotFound"),
+    ] {
+        assert_eq!(case.short(), expected, "{:?}", case.round);
+    }
+    let Step::Release { why, .. } = in_namespace(orphan(gone_with_it()), true).step() else { panic!() };
+    assert!(why.contains("with its marker"), "{why}");
+}
+
+#[test]
+fn what_is_stranded_says_what_is_left_and_until_when() {
+    let nowhere = |case: Case| case.status(|status| status.endpoint = None);
+    let created =
+        Created { token: "t".into(), id: "wh_2".into(), endpoint: ENDPOINT.into(), versions: Vec::new(), digest: 0 };
+    let open = Case::open("t").deleting().with(|case| case.connection = gone_with_it().connection);
+    for (case, what) in [
+        (gone_with_it(), format!("wh_1 at {ENDPOINT}")),
+        (nowhere(gone_with_it()), "wh_1".to_owned()),
+        (open.with(|case| case.memory.created = Some(created)), format!("wh_2 at {ENDPOINT}")),
+        (gone_with_it().with(|case| case.memory.deleted("wh_1")).attempt("t"), "what may be left at Orion".to_owned()),
+    ] {
+        let case = stranded(case).after(10);
+        let settlement = case.settles();
+        assert_eq!((settlement.wake, settlement.failed), (Some(START + secs(600)), false));
+        assert_eq!(condition(&settlement.status, "Stalled"), None);
+        let message = settlement.readiness.message;
+        let abandon =
+            format!("kubectl annotate webhook -n {NAMESPACE} {NAME} orion-operator.dev/resolve=abandon --overwrite");
+        assert_eq!(
+            message,
+            format!(
+                "Because. The namespace is terminating, so that nothing can delete {what} any more. 10 minutes after this was \
+                 first seen it is left behind, and this object is let go. To let this object go and leave Orion as it is: \
+                 {abandon}"
+            )
+        );
+        let Step::Release { left_behind: Some(told), .. } = case.after(600).step() else { panic!("{what}") };
+        assert!(told.starts_with(&format!("Nothing can delete {what} any more")), "{told}");
+    }
+    // Seen in this very round.
+    let first = in_namespace(gone_with_it(), true).settles();
+    assert_eq!(first.wake, Some(START + secs(600)));
+}
+
+#[test]
+fn a_terminating_namespace_waits_ten_minutes_in_all() {
+    let missing = || Some(Connection::Missing { message: "Because".into(), lost: true });
+    let mut script = Script::synced();
+    script.world.no_connection = missing();
+    script.world.delete();
+    assert_eq!(script.steps(), "LookAtNamespace ConnectionNotFound");
+    assert_eq!(script.steps(), "ConnectionNotFound", "one look, and then its verdict stands");
+    script.world.terminating = true;
+    script.live(300);
+    assert_eq!(script.world.reason(), "ConnectionNotFound");
+    let (writes, looks) =
+        (script.world.writes, script.world.log.iter().filter(|step| *step == "LookAtNamespace").count());
+    assert!(looks < 12, "{:?}", script.world.log);
+    script.live(290);
+    assert_eq!(script.world.writes, writes, "only time has passed");
+    // It comes back, and goes again: the time begins anew.
+    script.world.no_connection = Some(Connection::Missing { message: "Because".into(), lost: false });
+    script.reconcile();
+    script.world.no_connection = missing();
+    script.live(590);
+    assert!(script.world.object.is_some());
+    script.live(20);
+    assert!(script.world.object.is_none());
+    assert_eq!(script.world.log.last().map(String::as_str), Some("Release left behind"));
+    assert_eq!((script.world.marked(), script.world.left_behind.is_some()), (vec!["wh_1"], true));
+    // Where it comes back in time, it is deleted.
+    let mut script = Script::synced();
+    (script.world.no_connection, script.world.terminating) = (missing(), true);
+    script.world.delete();
+    script.live(590);
+    script.world.no_connection = None;
+    assert_eq!(script.steps(), "Delete wh_1 Release");
+}
+
+#[test]
+fn an_unrecorded_id_of_another_endpoint_is_not_deleted_at_this_one() {
+    let created = |endpoint: &str| Created {
+        token: "t".into(),
+        id: "wh_2".into(),
+        endpoint: endpoint.into(),
+        versions: Vec::new(),
+        digest: 0,
+    };
+    let case = |endpoint: &str| Case::open("t").deleting().with(|case| case.memory.created = Some(created(endpoint)));
+    assert_eq!(case(ENDPOINT).short(), "Delete wh_2");
+    let settlement = case("https://old.example.com").settles();
+    assert_eq!(settlement.readiness.reason, Reason::EndpointChanged);
+    let message = settlement.readiness.message;
+    assert!(
+        message
+            .starts_with(&format!("wh_2 is at https://old.example.com, and the connection now leads to {ENDPOINT}."))
+    );
+    // The stored one is of its own endpoint.
+    let both = case("https://old.example.com").status(|status| {
+        (status.webhook_id, status.endpoint) = (Some("wh_1".into()), Some(ENDPOINT.into()));
+    });
+    assert_eq!(both.short(), "Delete wh_1");
+    assert_eq!(both.with(|case| case.memory.deleted("wh_1")).short(), "EndpointChanged");
 }
 
 #[test]
@@ -207,7 +355,8 @@ fn an_attempt_to_replace_a_stored_id_is_waited_out_too() {
 
 #[test]
 fn an_id_that_could_not_be_recorded_is_deleted_as_well() {
-    let created = || Created { token: "t".into(), id: "wh_2".into(), versions: Vec::new(), digest: 0 };
+    let created =
+        || Created { token: "t".into(), id: "wh_2".into(), endpoint: ENDPOINT.into(), versions: Vec::new(), digest: 0 };
     let case = |case: Case| case.attempt("t").deleting().with(|case| case.memory.created = Some(created()));
     assert_eq!(case(Case::new().held()).short(), "Delete wh_2");
     assert_eq!(case(Case::stored("wh_1")).short(), "Delete wh_1");
@@ -236,6 +385,7 @@ fn what_the_list_says_of_an_uncertain_create_decides() {
         (looked(flawed(at, &[ours("wh_1")])), "CreateUncertain"),
         (looked(list(at, &[])), "CreateUncertain"),
         (second(&[]), "Release"),
+        (second(&[]).facts(|facts| facts.proven = false), "CreateUnresolved"),
         (second(&[unmarked("wh_1")]), "CreateUnresolved"),
         (second(&[unmarked("wh_1")]).facts(|facts| facts.markers_survive = true), "Release"),
         (policy(DeletionPolicy::Orphan), "Release"),
@@ -275,7 +425,8 @@ fn orphan_takes_the_marker_off_and_leaves_it() {
 fn what_nobody_knows_of_is_not_left_behind() {
     let settled = || Case::open("t").status(|status| status.settled_attempt = Some("t".into())).deleting();
     let listed = |case: Case| case.facts(|facts| facts.last_list = Some(list(START, &[ours("wh_5")])));
-    let created = Created { token: "t".into(), id: "wh_2".into(), versions: Vec::new(), digest: 0 };
+    let created =
+        Created { token: "t".into(), id: "wh_2".into(), endpoint: ENDPOINT.into(), versions: Vec::new(), digest: 0 };
     let unsent = || listed(Case::new().carrying("t", START).deleting());
     let orphan = |case: Case| case.spec(|spec| spec.deletion_policy = Some(DeletionPolicy::Orphan));
     for (case, expected) in [

@@ -178,6 +178,89 @@ fn an_edit_does_not_hide_what_was_sent_before_it() {
     assert!(message.contains("wh_19 and others is it") && !message.contains("wh_20"), "{message}");
 }
 
+/// What another account does not list may be in the one that the POST went to.
+#[test]
+fn a_list_of_another_account_says_nothing() {
+    let second = START + secs(67);
+    let account = |credentials: u64| Some(Account { credentials, ..facts().account() });
+    let elsewhere = Some(Account { endpoint: "https://old.example.com".into(), credentials: 1 });
+    let case = |webhooks: &[RemoteWebhook], proven: bool, sent_to: Option<Account>| {
+        looked(list(second, webhooks)).facts(|facts| (facts.proven, facts.credentials) = (proven, 1)).with(|case| {
+            case.memory.doubt.as_mut().unwrap().account = sent_to;
+        })
+    };
+    let adopt = crate::api::AdoptSpec { id: "wh_9".into(), force: None };
+    let look_alike = [unmarked("wh_1")];
+    for (case, expected) in [
+        (case(&[], true, None), "BeginAttempt"),
+        (case(&[], true, account(0)), "BeginAttempt"),
+        (case(&[], false, None), "CreateUnresolved"),
+        (case(&[], false, account(0)), "CreateUnresolved"),
+        (case(&[], false, elsewhere), "CreateUnresolved"),
+        // Begun after the change.
+        (case(&[], false, account(1)), "BeginAttempt"),
+        (case(&[ours("wh_1")], false, account(0)), "Synced"),
+        (case(&look_alike, false, account(1)), "CreateUnresolved"),
+        (case(&look_alike, false, account(1)).facts(|facts| facts.markers_survive = true), "BeginAttempt"),
+        (case(&look_alike, false, account(0)).facts(|facts| facts.markers_survive = true), "CreateUnresolved"),
+        // A person's word counts.
+        (case(&[], false, None).annotate(RESOLVE, "retry=t"), "BeginAttempt resolved"),
+        (case(&[], false, None).annotate(RESOLVE, "adopt=wh_9"), "Get wh_9"),
+        (case(&[], false, None).spec(|spec| spec.adopt = Some(adopt)), "Get wh_9"),
+    ] {
+        assert_eq!(case.short(), expected, "{:?}", case.memory.doubt);
+    }
+    let settlement = case(&[], false, account(0)).settles();
+    assert_eq!((settlement.wake, settlement.failed), (Some(START + secs(70 + 600)), false));
+    let message = &settlement.readiness.message;
+    for part in ["is it the right account?", "ends by itself", "resolve=adopt=<id>", "resolve=retry=t"] {
+        assert!(message.contains(part), "{message}");
+    }
+    let going = case(&[], false, account(0)).deleting().settles();
+    assert_eq!((going.wake, going.readiness.reason), (settlement.wake, Reason::CreateUnresolved));
+    assert_eq!(condition(&going.status, "Stalled"), None);
+    assert!(going.readiness.message.contains("resolve=abandon"), "{}", going.readiness.message);
+}
+
+#[test]
+fn an_account_that_was_changed_during_a_create_is_looked_at_until_it_is_the_right_one() {
+    let swapped = || {
+        let mut script = Script::new();
+        script.world.faults.push_back(Fault::lost(20));
+        script.reconcile();
+        script.pass(30);
+        let old = std::mem::take(&mut script.world.orion);
+        (script.world.facts.credentials, script.world.facts.proven) = (1, false);
+        script.live(5000);
+        assert_eq!((script.world.reason(), script.world.posts.len()), ("CreateUnresolved".into(), 1));
+        (script, old)
+    };
+    // The right account again: that it is, a stored id shows, or the marker itself.
+    let (mut script, old) = swapped();
+    (script.world.orion, script.world.facts.credentials) = (old, 2);
+    script.live(700);
+    assert_eq!((script.world.reason(), script.world.posts.len()), ("Synced".into(), 1));
+    // It is the right one, and the create took no effect.
+    let (mut script, _) = swapped();
+    script.world.facts.proven = true;
+    script.live(700);
+    assert_eq!((script.world.reason(), script.world.posts.len()), ("Synced".into(), 2));
+    // Deleted meanwhile: what may be in the old account is not lost silently.
+    let (mut script, _) = swapped();
+    script.world.delete();
+    script.live(5000);
+    assert_eq!(script.world.reason(), "CreateUnresolved");
+    script.world.annotate(RESOLVE, "abandon");
+    script.reconcile();
+    assert!(script.world.object.is_none());
+    // One that is begun under the new credentials ends as any other.
+    let mut script = Script::new();
+    (script.world.facts.credentials, script.world.facts.proven) = (1, false);
+    script.world.faults.push_back(Fault::refused(answer(502)));
+    script.live(300);
+    assert_eq!((script.world.reason(), script.world.posts.len()), ("Synced".into(), 2));
+}
+
 #[test]
 fn a_match_is_recorded_before_anything_else() {
     let at = START + secs(61);

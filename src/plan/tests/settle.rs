@@ -44,8 +44,8 @@ fn only_time_passing_changes_no_status() {
         Case::new().spec(|spec| spec.suspend = Some(true)),
         Case::new().facts(|facts| facts.trouble = Some(trouble())),
         Case::new().with(|case| case.settings.dry_run = true),
-        connection(Connection::Missing { message: message() }),
-        connection(Connection::NotReady { message: message() }),
+        connection(Connection::Missing { message: message(), lost: false }),
+        connection(Connection::NotReady { message: message(), lost: false }),
         connection(Connection::NotAllowed { message: message() }),
     ] {
         let first = case.settles().status;
@@ -215,6 +215,7 @@ fn a_step_is_logged_by_its_name() {
         Step::Get { id: id() },
         Step::List { begun_after: START },
         Step::LookAtOthers,
+        Step::LookAtNamespace,
         Step::Prepare,
         Step::BeginAttempt { token: token(), resolved: false },
         Step::Hold,
@@ -223,7 +224,7 @@ fn a_step_is_logged_by_its_name() {
         Step::Update { id: id() },
         Step::Unmark { id: id() },
         Step::Delete { id: id() },
-        Step::Release { why: "nothing was created" },
+        Step::release("nothing was created"),
         Case::stored("wh_1").synced().step(),
     ] {
         let debug = format!("{step:?}");

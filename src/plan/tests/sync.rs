@@ -271,7 +271,8 @@ fn suspended_is_ready_only_if_the_rest_is_what_was_last_synced() {
         case.spec(|spec| spec.suspend = Some(true)).with(|case| case.webhook.metadata.generation = Some(2))
     };
     let changed = |case: Case| case.spec(|spec| spec.user_id = "user-43".into());
-    let missing = |case: Case| case.with(|case| case.connection = Connection::Missing { message: "gone".into() });
+    let missing =
+        |case: Case| case.with(|case| case.connection = Connection::Missing { message: "gone".into(), lost: false });
     for (case, expected) in [
         (suspend(Case::stored("wh_1").synced()), "Synced"),
         (changed(suspend(Case::stored("wh_1").synced())), "Suspended"),

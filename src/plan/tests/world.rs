@@ -63,6 +63,10 @@ pub(super) struct World {
     pub log: Vec<String>,
     pub ids: usize,
     pub abandoned: bool,
+    /// The namespace is terminating.
+    pub terminating: bool,
+    /// What was told to be left behind for good.
+    pub left_behind: Option<String>,
 }
 
 impl World {
@@ -88,6 +92,8 @@ impl World {
             log: Vec::new(),
             ids: 0,
             abandoned: false,
+            terminating: false,
+            left_behind: None,
         }
     }
 

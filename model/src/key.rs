@@ -210,10 +210,11 @@ fn inputs_key(inputs: &Inputs) -> u64 {
         secrets,
         connection,
         lost,
+        adoption,
         recoveries,
     } = inputs;
     number_of((
         (generation, deleting, finalizer, requested_at, resolve, attempt),
-        (webhook_id, endpoint, settled, secrets, connection, lost, recoveries),
+        (webhook_id, endpoint, settled, secrets, connection, lost, adoption, recoveries),
     ))
 }

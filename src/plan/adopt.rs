@@ -18,7 +18,7 @@ pub(super) fn plan(
         return settle::report(
             view,
             Reason::NotAllowed,
-            "This connection does not allow adoption. Ask its administrator to allow it (--allow-adoption), or take spec.adopt out",
+            "This connection does not allow adoption. Ask its administrator to allow it (adoption: Allow, or --allow-adoption for the default one), or take spec.adopt out",
         );
     }
     by_id(view, connection, &adopt.id, Word::Spec { force: adopt.force.unwrap_or(false) }, attempt)
@@ -128,7 +128,7 @@ fn by_id(view: &View<'_>, connection: &ConnectionFacts, id: &str, word: Word, at
                 format!(
                     "{id} is not what this Webhook's create would have made, and this connection does not allow adoption. If the spec \
                      was edited since, put its url, userId and presenceName back until {id} is taken over. Else name another \
-                     id, or ask the connection's administrator to allow adoption (--allow-adoption)"
+                     id, or ask the connection's administrator to allow adoption (adoption: Allow, or --allow-adoption for the default one)"
                 ),
             );
         }

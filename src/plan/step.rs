@@ -165,6 +165,7 @@ pub struct Inputs {
     pub secrets: BTreeMap<String, Option<String>>,
     pub connection: Result<Account, String>,
     pub lost: bool,
+    pub adoption: bool,
     pub recoveries: u64,
 }
 

@@ -172,6 +172,10 @@ impl View<'_> {
                 Connection::Usable(facts) => Ok(facts.account()),
             },
             lost: self.connection.is_lost(),
+            adoption: match self.connection {
+                Connection::Missing { .. } | Connection::NotReady { .. } | Connection::NotAllowed { .. } => false,
+                Connection::Usable(facts) => facts.adoption,
+            },
             recoveries: match self.connection {
                 Connection::Missing { .. } | Connection::NotReady { .. } | Connection::NotAllowed { .. } => 0,
                 Connection::Usable(facts) => facts.recoveries,

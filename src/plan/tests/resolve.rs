@@ -216,6 +216,12 @@ fn a_list_of_another_account_says_nothing() {
     for part in ["is it the right account?", "ends by itself", "resolve=adopt=<id>", "resolve=retry=t"] {
         assert!(message.contains(part), "{message}");
     }
+    // What it looks at again is no list of the last time.
+    let again = |after: u64| case(&[], false, account(0)).after(after).with(|case| case.round.list = None).step();
+    for (after, begun) in [(100, START + secs(66)), (5000, START + secs(5000 - 600))] {
+        let step = again(after);
+        assert!(matches!(step, Step::List { begun_after } if begun_after == begun), "{step:?}");
+    }
     let going = case(&[], false, account(0)).deleting().settles();
     assert_eq!((going.wake, going.readiness.reason), (settlement.wake, Reason::CreateUnresolved));
     assert_eq!(condition(&going.status, "Stalled"), None);

@@ -15,5 +15,6 @@ mod plan;
 mod process;
 mod scenario;
 mod seeds;
+mod stranded;
 mod ways_out;
 mod world;

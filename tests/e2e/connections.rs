@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::world::{
@@ -219,6 +219,40 @@ fn two_hundred_webhooks_log_in_once() {
         for secret in [PASSWORD, "not-the-pass-w0rd"] {
             assert!(!log.contains(secret) && !log.contains(&secret.chars().take(8).collect::<String>()), "{secret}");
         }
+    });
+}
+
+#[test]
+fn an_orion_that_fails_is_looked_at_by_its_connection_alone() {
+    run(async |world| {
+        let _operator = world.operator(&[INSECURE, "--interval", "5m"]).await;
+        acme(&world).await;
+        world.create("before", through("before", KIND, "acme")).await;
+        world.synced("before").await;
+        for operation in [Operation::List, Operation::Get, Operation::Create, Operation::Openapi] {
+            world.sim.add_fault(Fault::on(operation, Action::status(503)));
+        }
+        // A changed Secret is a reason to look; the content is the same.
+        let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+        let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+        secrets.patch("orion", &PatchParams::default(), &label).await.unwrap();
+        world.annotate("before", "reconcile.fluxcd.io/requestedAt", "now").await;
+        world.create("first", through("first", KIND, "acme")).await;
+        world.sim.config(|config| config.static_tokens = vec![TOKEN.into(), "another-good-token".into()]);
+        world.secret("orion", json!({"token": "another-good-token"})).await;
+        world.connection_is("acme", "False", "OrionUnavailable").await;
+        world.create("second", through("second", KIND, "acme")).await;
+        let webhook = world.ready("second", "False", "ConnectionNotReady").await;
+        assert!(message(&webhook).contains("OrionUnavailable"), "{}", message(&webhook));
+        let posts = world.posts("second").len();
+        assert_eq!(posts, 0, "nobody tries while the connection is known to fail");
+        world.synced("before").await;
+        let begun = Instant::now();
+        world.sim.clear_faults();
+        world.connection_is("acme", "True", "Synced").await;
+        world.synced("second").await;
+        assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+        assert_eq!(world.at_orion("second").len(), 1);
     });
 }
 

@@ -31,6 +31,8 @@ impl ConnectionHandle {
         let mut state = self.state();
         let is_news = !std::mem::replace(&mut state.good, true);
         let was_failing = state.failing.take().is_some();
+        // Whoever waits for it does not wait on.
+        state.recoveries += u64::from(was_failing);
         let ends = match &state.trouble {
             None => {
                 state.row = 0;

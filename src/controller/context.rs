@@ -87,7 +87,7 @@ pub struct Context {
     /// Others may have Webhooks of the same namespaces: this one watches only those with certain labels.
     pub(super) is_shard: bool,
     pub(super) stop: CancellationToken,
-    pub(super) namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
+    namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
     wakes: Vec<mpsc::UnboundedSender<ObjectRef<Guarded>>>,
     entries: Mutex<HashMap<ObjectRef<Webhook>, Entry>>,
 }

@@ -110,14 +110,10 @@ pub async fn run(
         tokio::spawn(async move { stop.run_until_cancelled(user).await });
     }
 
-    info!("filling the caches of Secrets and Namespaces (metadata only)");
-    let metadata = async {
-        future::join_all(context.secrets.iter().map(|store| store.wait_until_ready())).await;
-        if let Some(namespaces) = &context.namespaces {
-            let _ended = namespaces.wait_until_ready().await.is_err();
-        }
-    };
-    if stop.run_until_cancelled(metadata).await.is_none() {
+    // Not for Namespaces: what depends on their labels waits by itself, and the rest is served where they may not be read.
+    info!("filling the cache of Secrets (metadata only)");
+    let secrets = future::join_all(context.secrets.iter().map(|store| store.wait_until_ready()));
+    if stop.run_until_cancelled(secrets).await.is_none() {
         return;
     }
     let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
@@ -313,16 +309,14 @@ fn follow_secrets(
 /// Brings back the Webhooks of a namespace whose labels may have changed, where labels decide.
 fn follow_namespaces(context: &Arc<Context>, events: Metadata<Namespace>) -> BoxFuture<'static, ()> {
     let context = Arc::clone(context);
-    let mut is_filled = false;
     let follow = move |event: watcher::Result<Event<PartialObjectMeta<Namespace>>>| {
         match event {
             Ok(Event::Apply(namespace) | Event::Delete(namespace)) if context.registry.depends_on_labels() => {
                 context.wake_namespace(&namespace.name_any());
             }
-            Ok(Event::InitDone) if std::mem::replace(&mut is_filled, true) => {
-                context.wake_those(|webhook| webhook.spec.connection_ref.is_some());
-            }
-            Ok(Event::Apply(_) | Event::Delete(_) | Event::Init | Event::InitApply(_) | Event::InitDone) | Err(_) => {}
+            // The first list may be what some wait for, a later one does not say what has changed.
+            Ok(Event::InitDone) => context.wake_those(|webhook| webhook.spec.connection_ref.is_some()),
+            Ok(Event::Apply(_) | Event::Delete(_) | Event::Init | Event::InitApply(_)) | Err(_) => {}
         }
         future::ready(())
     };

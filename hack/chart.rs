@@ -31,7 +31,8 @@ pub(super) fn files() -> Result<Vec<(PathBuf, String)>> {
     // What Helm itself puts in, where the chart is a part of another one.
     schema["properties"]["global"] = json!({"type": "object"});
     let schema = format!("{}\n", serde_json::to_string_pretty(&schema)?);
-    let readme = replaced(&read("README.md")?, BEGIN, &table(&defaults, &notes)?, END).context("README of the chart")?;
+    let readme =
+        replaced(&read("README.md")?, BEGIN, &table(&defaults, &notes)?, END).context("README of the chart")?;
 
     let mut files = vec![(chart.join("values.schema.json"), schema), (chart.join("README.md"), readme)];
     for (name, places) in [

@@ -82,7 +82,10 @@ impl ConnectionHandle {
     ///
     /// # Errors
     /// It cannot be used. It is noted as well.
-    pub(in crate::controller::connections) async fn look(&self, stored: impl Fn() -> BTreeSet<String>) -> Result<(), Failure> {
+    pub(in crate::controller::connections) async fn look(
+        &self,
+        stored: impl Fn() -> BTreeSet<String>,
+    ) -> Result<(), Failure> {
         let look = async {
             self.discover().await;
             if self.orion.capabilities().list == Support::Absent {

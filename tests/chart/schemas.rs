@@ -46,7 +46,7 @@ fn fixed(schema: &Value) -> Value {
     let fields = match schema {
         Value::Array(items) => return items.iter().map(fixed).collect(),
         Value::Object(fields) => fields,
-        other => return other.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return schema.clone(),
     };
     if let Some(reference) = fields.get("$ref") {
         return json!({"$ref": reference});
@@ -92,6 +92,6 @@ fn gather(schema: &Value, all: &Map<String, Value>, found: &mut BTreeSet<String>
                 }
             }
         }
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -146,10 +146,19 @@ impl Cluster {
 
     /// Applies a Webhook, waits until it is Ready, and looks for it at Orion.
     async fn main_job(&self, namespace: &str, name: &str) {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hook-secret", "namespace": namespace},
+            "stringData": {"token": "a-header-of-the-chart-tests"},
+        });
+        self.plane.apply(&secret.to_string()).await.unwrap();
+        let header =
+            json!({"name": "X-Webhook-Secret", "valueFrom": {"secretKeyRef": {"name": "hook-secret", "key": "token"}}});
         let webhook = json!({
             "apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook",
             "metadata": {"name": name, "namespace": namespace},
-            "spec": {"url": "https://hooks.example.com/orion", "userId": "user-42", "presenceName": name},
+            "spec": {
+                "url": "https://hooks.example.com/orion", "userId": "user-42", "presenceName": name, "headers": [header],
+            },
         });
         self.plane.apply(&webhook.to_string()).await.unwrap();
         let wait = ["wait", "--for=condition=Ready", "--timeout=50s", "-n", namespace, "webhook", name];
@@ -276,7 +285,9 @@ async fn lives(test: &str, helm: &str) {
             ])
             .await
     );
-    assert_eq!(uids(&cluster.definitions().await), uids(&before));
+    let left = cluster.definitions().await;
+    assert_eq!(uids(&left), uids(&before));
+    assert!(left.iter().all(|crd| crd["metadata"]["deletionTimestamp"].is_null()), "{left:?}");
     assert_eq!(cluster.json(&["get", "webhooks"]).await["items"], kept);
 
     // A release of the same name takes over what it kept.

@@ -321,11 +321,13 @@ async fn some_namespaces_and_monitors_where_they_are_known() {
     cluster.plane.install_crds(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/crds"))).await.unwrap();
     cluster.kubectl(&["create", "namespace", "team-a"]).await;
     let url = format!("orion.url={}", cluster.sim.url());
-    let token = format!("orion.token={TOKEN}");
     let [metrics, probes] = ports();
     let values = [
         url.as_str(),
-        &token,
+        // As the simulator has it.
+        "orion.auth=password",
+        "orion.username=demo",
+        "orion.password=demo-password",
         &metrics,
         &probes,
         "crds.enabled=false",

@@ -68,7 +68,7 @@ impl Cluster {
         objects(&self.helm(&["get", "manifest", "orion-operator"]))
     }
 
-    /// Every object of a release is in the cluster, and nothing warns of its pods.
+    /// Every object of a release is in the cluster.
     async fn holds(&self, release: &[Value]) {
         for object in release {
             let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();

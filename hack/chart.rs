@@ -26,10 +26,12 @@ pub(super) fn files() -> Result<Vec<(PathBuf, String)>> {
     let defaults: Value = serde_yaml::from_str(&values).context("values.yaml")?;
 
     let mut schema = schema(&defaults, "", &notes);
-    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
-    schema["title"] = json!("Values of the chart orion-operator");
+    let root = schema.as_object_mut().context("values.yaml has no values")?;
+    root.insert("$schema".into(), json!("http://json-schema.org/draft-07/schema#"));
+    root.insert("title".into(), json!("Values of the chart orion-operator"));
+    let properties = root.get_mut("properties").and_then(Value::as_object_mut).context("values.yaml has no values")?;
     // What Helm itself puts in, where the chart is a part of another one.
-    schema["properties"]["global"] = json!({"type": "object"});
+    properties.insert("global".into(), json!({"type": "object"}));
     let schema = format!("{}\n", serde_json::to_string_pretty(&schema)?);
     let readme =
         replaced(&read("README.md")?, BEGIN, &table(&defaults, &notes)?, END).context("README of the chart")?;

@@ -14,10 +14,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::connections::{ConnectionHandle, ConnectionKey, Offer, Reached, Registry, Slot, Terms};
+use super::connections::{ConnectionHandle, ConnectionKey, Offer, Reached, Registry, Slot, Terms, holds};
 use super::events;
 use super::watch::Watching;
-use crate::api::{FINALIZER, Webhook, WebhookSpec};
+use crate::api::{CREATE_ATTEMPT, Webhook, WebhookSpec};
 use crate::metrics::Metrics;
 use crate::plan::{Boot, Memory, Settings};
 
@@ -167,13 +167,18 @@ impl Context {
         })
     }
 
-    /// The connection of a Webhook, with what a decision may depend on.
-    pub(super) async fn reach(&self, webhook: &Webhook) -> Reached {
+    /// What a Webhook finds at this moment.
+    pub(super) fn reached(&self, webhook: &Webhook) -> Reached {
         let namespace = ObjectRef::new(&webhook.namespace().unwrap_or_default());
         let namespace = self.namespaces.as_ref().and_then(|store| store.get(&namespace));
         let none = BTreeMap::new();
         let labels = namespace.as_ref().map(|namespace| namespace.metadata.labels.as_ref().unwrap_or(&none));
-        match self.registry.reach(webhook, labels) {
+        self.registry.reach(webhook, labels)
+    }
+
+    /// The connection of a Webhook, with what a decision may depend on.
+    pub(super) async fn reach(&self, webhook: &Webhook) -> Reached {
+        match self.reached(webhook) {
             // The look at an object's connection has done so already.
             Reached::Found(Some(handle), _) if handle.key == ConnectionKey::Default => {
                 handle.discover().await;
@@ -221,7 +226,8 @@ impl Context {
     /// How many Webhooks in the caches hold something at a connection.
     pub(super) fn users(&self, key: &ConnectionKey) -> usize {
         let holds = |webhook: &Webhook| {
-            let is_held = webhook.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+            let has_id = webhook.status.as_ref().is_some_and(|status| status.webhook_id.is_some());
+            let is_held = holds(webhook.finalizers(), has_id, webhook.annotations().contains_key(CREATE_ATTEMPT));
             (is_held && ConnectionKey::of(webhook).as_ref() == Some(key)).then_some(())
         };
         self.pick(holds).count()

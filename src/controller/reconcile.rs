@@ -27,6 +27,8 @@ use crate::plan::{Connection, Guard, Round, Step, View, backoff, plan, progressi
 const DEADLINE: Duration = Duration::from_secs(180);
 /// A step that takes longer is told in the status.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A reconcile whose connection has changed under it begins anew after this time.
+const CUT_OFF: Duration = Duration::from_millis(100);
 /// A connection that is not there yet may come within this time.
 const TOGETHER: Duration = Duration::from_secs(2);
 /// A Webhook that waits for a connection is looked at at least so often.
@@ -145,6 +147,11 @@ impl<'a> Reconcile<'a> {
         for _ in 0..STEPS_AT_MOST {
             let step = self.next();
             debug!(step = step.name(), "step");
+            if self.is_cut_off(&step) {
+                debug!("the connection is another one by now, or not for this Webhook any more");
+                context.remember(&self.key, &self.entry);
+                return Ok(Action::requeue(CUT_OFF));
+            }
             match self.carry_out(step).await {
                 Ok(Some(action)) => {
                     self.entry.errors = 0;
@@ -174,6 +181,34 @@ impl<'a> Reconcile<'a> {
             }
         }
         Err(ReconcileError::Restless)
+    }
+
+    /// The step changes something over a connection that is not what it was at the beginning: gone, closed, edited to lead
+    /// elsewhere, or not for this Webhook any more. What was waited for meanwhile must not go there.
+    fn is_cut_off(&self, step: &Step) -> bool {
+        let changes = match step {
+            Step::BeginAttempt { .. }
+            | Step::Hold
+            | Step::Post { .. }
+            | Step::Update { .. }
+            | Step::Unmark { .. }
+            | Step::Delete { .. } => true,
+            Step::Refresh
+            | Step::ReadSecrets
+            | Step::Get { .. }
+            | Step::List { .. }
+            | Step::LookAtOthers
+            | Step::LookAtNamespace
+            | Step::Prepare
+            | Step::ClearResolve
+            | Step::Release { .. }
+            | Step::Settle(_) => false,
+        };
+        let Some(handle) = self.handle.as_ref().filter(|_| changes) else { return false };
+        match self.context.reached(&self.webhook) {
+            Reached::Found(Some(now), _) => !Arc::ptr_eq(&now, handle),
+            Reached::Found(None, _) | Reached::Pending => true,
+        }
     }
 
     /// A Webhook and its connection may have been applied together.

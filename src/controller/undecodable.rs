@@ -39,7 +39,7 @@ pub(super) async fn reconcile(context: &Context, metadata: &ObjectMeta) -> Resul
 pub(super) async fn tell_connection<K: ConnectionObject>(
     context: &Context,
     metadata: &ObjectMeta,
-    users: usize,
+    users: Option<usize>,
 ) -> Result<Action, ApiError> {
     let resource = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = match &metadata.namespace {
@@ -51,13 +51,13 @@ pub(super) async fn tell_connection<K: ConnectionObject>(
         return Ok(Action::await_change());
     };
     let is_deleting = object.metadata.deletion_timestamp.is_some();
-    if is_deleting && users == 0 {
+    if is_deleting && users == Some(0) {
         patch::release_dynamic(context, &api, &object, CONNECTION_FINALIZER).await?;
         return Ok(Action::await_change());
     }
     let (kind, name) = (K::kind(&()), object.name_any());
     let message = if is_deleting {
-        format!("{users} Webhooks still use it: it goes when they are deleted")
+        format!("{} Webhooks still use it: it goes when they are deleted", users.unwrap_or_default())
     } else {
         format!(
             "The stored object does not decode as {kind}. Compare it with kubectl explain and apply it again: {name}"

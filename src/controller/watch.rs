@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::clock::chance;
-use super::connections::{self, ConnectionHandle, ConnectionWatch, Users};
+use super::connections::{self, ConnectionHandle, ConnectionKey, ConnectionObject, ConnectionWatch, Terms, Users};
 use super::context::{Caches, Context, ContextConfig, Guarded};
 use super::orphans::watch_for_orphans;
 use super::reconcile::{ReconcileError, log_error, reconcile};
@@ -110,38 +110,30 @@ pub async fn run(
         tokio::spawn(async move { stop.run_until_cancelled(user).await });
     }
 
-    // Not for Namespaces: what depends on their labels waits by itself, and the rest is served where they may not be read.
+    // A scope begins when its Secrets are known by name, whatever becomes of the others. Not when Namespaces are: what
+    // depends on their labels waits by itself, and the rest is served where they may not be read.
     info!("filling the cache of Secrets (metadata only)");
-    let secrets = future::join_all(context.secrets.iter().map(|store| store.wait_until_ready()));
-    if stop.run_until_cancelled(secrets).await.is_none() {
-        return;
-    }
-    let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
-    for (scope, watch) in connections {
-        let (sender, receiver) = oneshot::channel();
-        filled.push(receiver);
-        let (loop_, is_filled, store) = watch.run(Arc::clone(&context));
-        running.push(loop_);
-        let context = Arc::clone(&context);
-        tokio::spawn(async move {
-            if is_filled.await.is_ok() {
-                context.registry.namespaced_are_known(scope.clone(), connections::known(&store).into_iter());
-                context.wake_those(|webhook| webhook.spec.connection_ref.is_some());
-                let _nobody_asks = sender.send(()).is_err();
-            }
+    let mut running = Vec::new();
+    let mut clusters = clusters;
+    for (index, ((scope, watch), (controller, changes))) in connections.into_iter().zip(loops).enumerate() {
+        let Some(secrets) = context.secrets.get(index).cloned() else { continue };
+        let (connections, is_known) = serve_connections(&context, watch, move |context, known| {
+            context.registry.namespaced_are_known(scope, known.into_iter());
         });
-    }
-    if let Some(watch) = clusters {
-        let (sender, receiver) = oneshot::channel();
-        filled.push(receiver);
-        let (loop_, is_filled, store) = watch.run(Arc::clone(&context));
-        running.push(loop_);
-        let context = Arc::clone(&context);
-        tokio::spawn(async move {
-            if is_filled.await.is_ok() {
-                context.registry.clusters_are_known(connections::known(&store).into_iter());
-                context.wake_those(|webhook| webhook.spec.connection_ref.is_some());
-                let _nobody_asks = sender.send(()).is_err();
+        filled.push(is_known);
+        let mut scope_runs = vec![connections, reconcile_webhooks(&context, controller, changes)];
+        if let Some(watch) = clusters.take() {
+            let (connections, is_known) = serve_connections(&context, watch, |context, known| {
+                context.registry.clusters_are_known(known.into_iter());
+            });
+            filled.push(is_known);
+            scope_runs.push(connections);
+        }
+        let stop = stop.clone();
+        running.push(async move {
+            let is_filled = stop.run_until_cancelled(secrets.wait_until_ready()).await;
+            if is_filled.is_some_and(|filled| filled.is_ok()) {
+                future::join_all(scope_runs).await;
             }
         });
     }
@@ -151,21 +143,46 @@ pub async fn run(
             ready.send_replace(true);
         }
     });
-    for (controller, changes) in loops {
-        let results = controller.reconcile_on(changes).graceful_shutdown_on(stop.clone().cancelled_owned()).run(
-            reconcile,
-            error_policy,
-            Arc::clone(&context),
-        );
-        let context = Arc::clone(&context);
-        let noted = results.for_each(move |result| {
-            take_note(&context, result);
-            future::ready(())
-        });
-        running.push(noted.boxed());
-    }
     future::join_all(running).await;
     info!("stopped: nothing is in flight");
+}
+
+/// The loop over the Webhooks of one scope.
+fn reconcile_webhooks(
+    context: &Arc<Context>,
+    controller: Controller<Guarded>,
+    changes: mpsc::UnboundedReceiver<ObjectRef<Guarded>>,
+) -> BoxFuture<'static, ()> {
+    let results = controller.reconcile_on(changes).graceful_shutdown_on(context.stop.clone().cancelled_owned()).run(
+        reconcile,
+        error_policy,
+        Arc::clone(context),
+    );
+    let context = Arc::clone(context);
+    let noted = results.for_each(move |result| {
+        take_note(&context, result);
+        future::ready(())
+    });
+    noted.boxed()
+}
+
+/// The loop over connections. `tell` hears of all of them once they are known by name, and so does the receiver.
+fn serve_connections<K: ConnectionObject>(
+    context: &Arc<Context>,
+    watch: ConnectionWatch<K>,
+    tell: impl FnOnce(&Context, Vec<(ConnectionKey, Terms)>) + Send + 'static,
+) -> (BoxFuture<'static, ()>, oneshot::Receiver<()>) {
+    let (sender, receiver) = oneshot::channel();
+    let (running, is_filled, store) = watch.run(Arc::clone(context));
+    let context = Arc::clone(context);
+    tokio::spawn(async move {
+        if is_filled.await.is_ok() {
+            tell(&context, connections::known(&store));
+            context.wake_those(|webhook| webhook.spec.connection_ref.is_some());
+            let _nobody_asks = sender.send(()).is_err();
+        }
+    });
+    (running, receiver)
 }
 
 /// What goes on around the default connection. Its objects' have theirs from their reconcile.

@@ -15,7 +15,7 @@ use super::classify::{Unusable, unsendable};
 use super::credentials::{Credentials, Source, same};
 use super::limit::{Limiter, RateLimit};
 use super::login::{Login, login_url};
-use super::paging::{LIMIT, Memory, Next, Pager};
+use super::paging::{LIMIT, LIST_AT_MOST, Memory, Next, Pager};
 use super::punctual::boot_time;
 use super::reach::Reach;
 use super::session::Session;
@@ -46,6 +46,8 @@ pub struct ConnectionConfig {
     pub scopes: Vec<String>,
     /// Which addresses may be connected to.
     pub reach: Reach,
+    /// A list of more bytes than this is given up.
+    pub list_at_most: usize,
     /// Whether the proxies of the environment (`HTTPS_PROXY` and so on) are used: for the admin's connections only.
     pub system_proxy: bool,
 }
@@ -64,6 +66,7 @@ impl ConnectionConfig {
             login_path: None,
             scopes: Vec::new(),
             reach: Reach::Anywhere,
+            list_at_most: LIST_AT_MOST,
             system_proxy: true,
         }
     }
@@ -78,6 +81,7 @@ pub struct HttpOrion {
     limiter: Arc<Limiter>,
     credentials: Arc<dyn Credentials>,
     known: Known,
+    list_at_most: usize,
     discovered: OnceCell<()>,
     paging: Mutex<Memory>,
     create_token: Mutex<CreateToken>,
@@ -98,8 +102,18 @@ impl HttpOrion {
     /// # Errors
     /// The CA bundle cannot be used, there is no certificate to trust, or the address is not allowed.
     pub fn new(config: ConnectionConfig) -> Result<Self, ConfigError> {
-        let ConnectionConfig { endpoint, timeout, ca_pem, rate_limit, auth, login_path, scopes, reach, system_proxy } =
-            config;
+        let ConnectionConfig {
+            endpoint,
+            timeout,
+            ca_pem,
+            rate_limit,
+            auth,
+            login_path,
+            scopes,
+            reach,
+            list_at_most,
+            system_proxy,
+        } = config;
         let collection = Url::parse(&format!("{endpoint}/webhooks/")).map_err(|_| ConfigError::Endpoint)?;
         let login_url = login_url(&endpoint, login_path.as_deref())?;
         let transport = Arc::new(Transport::new(&endpoint, timeout, ca_pem.as_deref(), system_proxy, reach)?);
@@ -117,6 +131,7 @@ impl HttpOrion {
             limiter,
             credentials: Arc::new(Session::new(auth, login)),
             known: Known::default(),
+            list_at_most,
             discovered: OnceCell::new(),
             paging: Mutex::default(),
             create_token: Mutex::default(),
@@ -187,7 +202,7 @@ impl HttpOrion {
     }
 
     async fn read_list(&self, memory: &mut Memory) -> Result<Listing, Failure> {
-        let mut pager = Pager::default();
+        let mut pager = Pager::new(self.list_at_most);
         loop {
             let limit = (!memory.refuses_limit).then_some(LIMIT);
             let page = match self.page(limit, pager.offset()).await {

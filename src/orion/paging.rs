@@ -14,7 +14,7 @@ pub(super) const LIMIT: usize = 100;
 /// A list of more pages than this is given up.
 const MAX_PAGES: usize = 1000;
 /// A list of more bytes than this is given up: 50,000 webhooks with long headers fit, and no Orion can fill our memory.
-const MAX_BYTES: usize = 128 * 1024 * 1024;
+pub(super) const LIST_AT_MOST: usize = 128 * 1024 * 1024;
 
 /// What one connection has learned about the paging of its server.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,11 +46,17 @@ pub(super) struct Pager {
     offset: usize,
     pages: usize,
     bytes: usize,
+    bytes_at_most: usize,
     total: Option<u64>,
     flaw: Option<String>,
 }
 
 impl Pager {
+    /// A pass that gives up after so many bytes.
+    pub(super) fn new(bytes_at_most: usize) -> Self {
+        Self { bytes_at_most, ..Self::default() }
+    }
+
     /// How many webhooks were shown so far.
     pub(super) fn offset(&self) -> usize {
         self.offset
@@ -98,8 +104,8 @@ impl Pager {
         if last {
             return Next::Done;
         }
-        if self.bytes > MAX_BYTES {
-            self.flawed(&format!("it has more than {} MiB", MAX_BYTES / 1024 / 1024));
+        if self.bytes > self.bytes_at_most {
+            self.flawed(&format!("it has more than {} MiB", self.bytes_at_most / 1024 / 1024));
             return Next::Done;
         }
         if self.pages >= MAX_PAGES {
@@ -280,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_heavy_list_is_given_up() {
-        let (mut pager, mut memory, mut pages) = (Pager::default(), Memory::default(), 0);
+        let (mut pager, mut memory, mut pages) = (Pager::new(LIST_AT_MOST), Memory::default(), 0);
         loop {
             let page = Page { bytes: 1024 * 1024, ..wire::page(json!([{"id": pages}])).unwrap() };
             pages += 1;

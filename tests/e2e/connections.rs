@@ -257,6 +257,86 @@ fn an_orion_that_fails_is_looked_at_by_its_connection_alone() {
 }
 
 #[test]
+fn a_401_on_one_verb_is_the_trouble_of_that_call() {
+    run(async |world| {
+        let _operator = world.operator(&[INSECURE]).await;
+        acme(&world).await;
+        world.create("good", through("good", KIND, "acme")).await;
+        world.synced("good").await;
+        world.sim.add_fault(Fault::on(Operation::Create, Action::status(401)).presence("refused"));
+        world.create("refused", through("refused", KIND, "acme")).await;
+        world.ready("refused", "False", "Unauthorized").await;
+        world.connection_is("acme", "True", "Synced").await;
+        let (writes, posts) = (world.writes().len(), world.posts("refused").len());
+        // That nothing follows takes a while to see.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        world.ready("refused", "False", "Unauthorized").await;
+        assert_eq!(world.posts("refused").len(), posts, "a person must act");
+        assert!(world.writes().len() <= writes + 1, "{:?}", world.writes());
+        world.synced("good").await;
+    });
+}
+
+#[test]
+fn a_connection_that_goes_without_us_is_noticed() {
+    run(async |world| {
+        let _operator = world.operator(&[INSECURE]).await;
+        acme(&world).await;
+        world.create("hook", through("left", KIND, "acme")).await;
+        world.synced("hook").await;
+        world.connections().delete("acme", &DeleteParams::default()).await.unwrap();
+        world.connection_is("acme", "False", "Deleting").await;
+        let bare = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        world.connections().patch("acme", &PatchParams::default(), &bare).await.unwrap();
+        world.ready("hook", "False", "ConnectionNotFound").await;
+        acme(&world).await;
+        world.synced("hook").await;
+        assert_eq!(world.at_orion("left").len(), 1);
+    });
+}
+
+#[test]
+fn an_edit_that_leads_elsewhere_leaves_the_old_place_alone() {
+    run(async |world| {
+        let _operator = world.operator(&[INSECURE]).await;
+        let other = Sim::start(Config { static_tokens: vec![TOKEN.into()], ..Config::default() }).await.unwrap();
+        acme(&world).await;
+        // One call a second: those that wait in line are still here when the edit comes.
+        world
+            .connection(
+                "acme",
+                json!({"auth": with_token("orion")["auth"], "rateLimit": {"requestsPerSecond": 1, "burst": 1}}),
+            )
+            .await;
+        world.connection_is("acme", "True", "Synced").await;
+        for n in 0..10 {
+            world.create(&format!("hook-{n}"), through("moved", KIND, "acme")).await;
+        }
+        until("the first is created", async || (world.calls(Operation::Create) > 0).then_some(())).await;
+        let mut elsewhere = with_token("orion");
+        elsewhere["url"] = json!(other.url());
+        world.connection("acme", elsewhere).await;
+        world.connection_is("acme", "True", "Synced").await;
+        let edited = Timestamp::now();
+        for n in 0..10 {
+            let name = format!("hook-{n}");
+            until("it is here or there", async || {
+                let webhook = world.get(&name).await;
+                let endpoint = webhook.status?.endpoint?;
+                [world.sim.endpoint(), other.endpoint()].contains(&endpoint).then_some(())
+            })
+            .await;
+        }
+        let late = |call: &&RequestRecord| call.time.parse::<Timestamp>().unwrap() > edited;
+        let calls = world.sim.requests();
+        let late: Vec<_> = calls.iter().filter(late).collect();
+        assert!(late.is_empty(), "{late:?}");
+        let made = world.at_orion("moved").len() + other.webhooks().len();
+        assert_eq!(made, 10, "none twice");
+    });
+}
+
+#[test]
 fn a_rotated_secret_acts_at_once_and_on_its_users_alone() {
     const NEW: &str = "rotated-token-of-the-tests";
     run(async |world| {

@@ -31,11 +31,13 @@ use crate::controller::{events, undecodable};
 use crate::plan::{Boot, backoff};
 
 /// The longest reconcile: a safety net.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(360);
 /// A look that takes longer is told in the status.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is looked whether the last Webhook of a connection that is going is gone.
 const HELD_AGAIN: Duration = Duration::from_secs(2);
+/// What Orion can do is asked for again after this time, where it could not be told.
+const DISCOVERY_AGAIN: Duration = Duration::from_secs(31);
 /// The first wait after a refusal that a person must mend; each further one is twice as long.
 const REFUSED: Duration = Duration::from_secs(60);
 /// The longest such wait.
@@ -60,10 +62,10 @@ impl<K: ConnectionObject> Checker<K> {
 
     /// One more reconcile ended in an error; says how many in a row there were before.
     pub(super) fn count_error(&self, key: &ConnectionKey) -> u32 {
-        self.kept().get_mut(key).map_or(0, |kept| {
-            kept.errors = kept.errors.saturating_add(1);
-            kept.errors - 1
-        })
+        let mut all = self.kept();
+        let kept = all.entry(key.clone()).or_insert_with(|| Kept::of(String::new()));
+        kept.errors = kept.errors.saturating_add(1);
+        kept.errors - 1
     }
 
     /// The object is gone.
@@ -117,7 +119,11 @@ impl<K: ConnectionObject> Checker<K> {
                 let message =
                     "The stored object does not decode: compare its spec with kubectl explain, and apply it again";
                 self.offer_nothing(&key, Problem::new(Reason::InvalidSpec, message));
-                let users = users::count(&self.context, &key).await?;
+                if let Some(made) = self.kept().get_mut(&key).and_then(|kept| kept.made.take()) {
+                    made.tasks.cancel();
+                }
+                let is_going = invalid.metadata.deletion_timestamp.is_some() && !self.context.settings.dry_run;
+                let users = if is_going { Some(users::count(&self.context, &key).await?) } else { None };
                 undecodable::tell_connection::<K>(&self.context, &invalid.metadata, users).await
             }
         }
@@ -126,6 +132,9 @@ impl<K: ConnectionObject> Checker<K> {
     async fn check(&self, cached: K) -> Result<Action, ApiError> {
         let (key, uid) = (cached.key(), cached.uid().unwrap_or_default());
         let mut kept = self.kept().get(&key).filter(|kept| kept.uid == uid).cloned().unwrap_or_else(|| Kept::of(uid));
+        let errors = self.kept().get(&key).map_or(0, |kept| kept.errors);
+        kept.errors = errors;
+        self.kept().insert(key.clone(), kept.clone());
         if kept.released {
             return Ok(Action::await_change());
         }
@@ -134,7 +143,18 @@ impl<K: ConnectionObject> Checker<K> {
         let mut users = None;
         if object.meta().deletion_timestamp.is_some() {
             if !is_held {
+                // Others hold it: for us it is gone.
+                if self.context.registry.remove(&key) {
+                    self.context.wake(&key);
+                }
+                kept.made = None;
+                self.kept().insert(key, kept);
                 return Ok(Action::await_change());
+            }
+            if self.context.registry.close(&key) {
+                // Who was about to begin to use it has its finalizer on before anybody counts.
+                self.context.wake(&key);
+                return Ok(Action::requeue(HELD_AGAIN));
             }
             let number = users::count(&self.context, &key).await?;
             if number == 0 && !self.context.settings.dry_run {
@@ -172,12 +192,13 @@ impl<K: ConnectionObject> Checker<K> {
         let namespace = K::secrets_namespace(object.meta(), &context.operator_namespace);
         let versions = material::versions(&context.secrets, &namespace, object.spec());
         let generation = object.meta().generation;
-        let may_pass = kept.problem.as_ref().is_some_and(|problem| problem.reason.state() == State::Retrying);
+        let may_pass =
+            users.is_none() && kept.problem.as_ref().is_some_and(|problem| problem.reason.state() == State::Retrying);
         let is_new = kept.generation != generation || kept.versions.as_ref() != Some(&versions);
         let mut changed = false;
         if is_new || may_pass {
             let reach = K::reach(context.allow_insecure);
-            let read = material::read(context, object.spec(), &namespace, reach).await.inspect_err(|error| {
+            let read = material::read(context, object.spec(), &namespace, key, reach).await.inspect_err(|error| {
                 self.cannot(key, object, error);
             })?;
             kept.problem = match read {
@@ -195,7 +216,13 @@ impl<K: ConnectionObject> Checker<K> {
         }
         let mut patience = Box::pin(tokio::time::sleep(PATIENCE));
         if let (None, Some(made)) = (&kept.problem, kept.made.clone()) {
-            let standing = made.handle.standing();
+            let mut standing = made.handle.standing();
+            if standing == Standing::Good && !made.handle.is_discovered() {
+                made.handle.discover().await;
+            }
+            if standing == Standing::Good && made.handle.is_idle(self.idle()) {
+                standing = Standing::Unknown;
+            }
             // Trouble that Orion's wait or the handle's own question ends is left to them.
             let is_due = !made.handle.is_waiting() && kept.due <= context.clock.boot();
             if standing == Standing::Unknown || (standing != Standing::Good && is_due) {
@@ -203,6 +230,8 @@ impl<K: ConnectionObject> Checker<K> {
                 if let Some(offer) = offer.filter(|_| !self.is_the_same_handle(key, &made)) {
                     self.put(key, object, kept, offer);
                 }
+                let looks = context.registry.looks(key);
+                let _look = looks.acquire().await.ok();
                 let stored = || context.stored_ids(key, made.handle.orion.endpoint().as_str());
                 let look = made.handle.look(stored);
                 tokio::pin!(look);
@@ -210,7 +239,11 @@ impl<K: ConnectionObject> Checker<K> {
                     result = &mut look => result,
                     () = &mut patience => {
                         if object.status().and_then(|status| status.observed_generation) != generation {
-                            self.tell(object, kept, self.said(object, kept, status::progressing())).await?;
+                            let readiness = match users {
+                                Some(_) => status::readiness(None, None, users),
+                                None => status::progressing(),
+                            };
+                            self.tell(object, kept, self.said(object, kept, readiness)).await?;
                         }
                         look.await
                     }
@@ -267,7 +300,7 @@ impl<K: ConnectionObject> Checker<K> {
         }
         let message =
             format!("{error}. Check the operator's ClusterRole or Roles, and the apiserver; trying again by itself");
-        let offer = Offer::Problem(Problem::new(Reason::Progressing, message));
+        let offer = Offer::Problem(Problem::passing(Reason::Progressing, message));
         let slot = Slot { terms: object.terms(), offer, handle: None, deleting: false, refused: false };
         if self.context.registry.put(key, slot) {
             self.context.wake(key);
@@ -277,7 +310,7 @@ impl<K: ConnectionObject> Checker<K> {
     /// The stored object says nothing that can be used. Who may use it stays as it was known.
     fn offer_nothing(&self, key: &ConnectionKey, problem: Problem) {
         let known = self.context.registry.get(key);
-        let terms = known.as_ref().map_or_else(|| key.terms_of_nothing(), |slot| slot.terms.clone());
+        let terms = known.as_ref().map_or_else(ConnectionKey::terms_of_nothing, |slot| slot.terms.clone());
         let handle = known.and_then(|slot| slot.handle);
         let slot = Slot { terms, offer: Offer::Problem(problem), handle, deleting: false, refused: false };
         if self.context.registry.put(key, slot) {
@@ -300,7 +333,12 @@ impl<K: ConnectionObject> Checker<K> {
         let known = object.status();
         let wanted = said.status(known, self.context.clock.wall());
         let is_told = known == Some(&wanted);
-        if !is_told && kept.said.as_ref() != Some(&said) {
+        // Another shard's word of this generation stands as long as ours is none that is new.
+        let is_another_word = kept.said.as_ref() == Some(&said)
+            && known.is_some_and(|status| {
+                status.observed_generation == Some(said.generation) && ready_condition(&status.conditions).is_some()
+            });
+        if !is_told && !is_another_word {
             let updated = patch::connection_status(&self.context, object, &wanted).await?;
             let reason = |object: &K| {
                 object.status().and_then(|status| ready_condition(&status.conditions)).map(|ready| ready.reason.clone())
@@ -313,6 +351,11 @@ impl<K: ConnectionObject> Checker<K> {
         }
         kept.said = Some(said);
         Ok(())
+    }
+
+    /// A connection that nobody uses is looked at so often; drift checks look at the others.
+    fn idle(&self) -> Duration {
+        self.context.settings.interval(None) * 3 / 2
     }
 
     /// After a failed look.
@@ -329,8 +372,13 @@ impl<K: ConnectionObject> Checker<K> {
     }
 
     fn next(&self, kept: &Kept<K>, users: Option<usize>) -> Action {
-        if users.is_some() {
-            return Action::requeue(HELD_AGAIN);
+        match users {
+            // --dry-run lets nothing go.
+            Some(0) => return Action::await_change(),
+            // The cache tells when they are gone; without it the apiserver is asked, and less often.
+            Some(_) if self.context.is_shard => return Action::requeue(10 * HELD_AGAIN),
+            Some(_) => return Action::requeue(HELD_AGAIN),
+            None => {}
         }
         if let Some(problem) = &kept.problem {
             return match problem.reason.state() {
@@ -341,7 +389,8 @@ impl<K: ConnectionObject> Checker<K> {
         }
         let Some(made) = &kept.made else { return Action::await_change() };
         match made.handle.standing() {
-            Standing::Good => Action::await_change(),
+            Standing::Good if !made.handle.is_discovered() => Action::requeue(DISCOVERY_AGAIN),
+            Standing::Good => Action::requeue(self.idle()),
             // It was stirred meanwhile, which brings it back.
             Standing::Unknown => Action::requeue(PATIENCE),
             Standing::Failing(_) if made.handle.is_waiting() => Action::await_change(),

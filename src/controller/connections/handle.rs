@@ -73,8 +73,10 @@ struct State {
     failed_list: Option<(Boot, Failure)>,
     last_missing: BTreeSet<String>,
     gone: BTreeMap<String, Boot>,
-    /// The last call succeeded.
+    /// The last call succeeded,
     good: bool,
+    /// and that was then.
+    succeeded: Boot,
     /// Why the last look failed, or that the credentials were refused.
     failing: Option<Trouble>,
 }
@@ -164,7 +166,17 @@ impl ConnectionHandle {
         }
     }
 
-    /// The trouble that it ends by itself, and when.
+    /// It is known what Orion can do.
+    pub(super) fn is_discovered(&self) -> bool {
+        self.state().discovered
+    }
+
+    /// No call has succeeded for so long.
+    pub(super) fn is_idle(&self, time: Duration) -> bool {
+        self.clock.boot().saturating_sub(self.state().succeeded) >= time
+    }
+
+    /// There is trouble that it ends by itself.
     pub(super) fn is_waiting(&self) -> bool {
         self.state().trouble.is_some()
     }

@@ -50,12 +50,9 @@ impl ConnectionKey {
     }
 
     /// Who may use it where its object says nothing that can be read.
-    pub(super) fn terms_of_nothing(&self) -> Terms {
-        let access = match self {
-            Self::Default | Self::Namespaced { .. } => Access::All,
-            Self::Cluster { .. } => Access::Rules(Vec::new()),
-        };
-        Terms { access, adoption: false }
+    pub(super) fn terms_of_nothing() -> Terms {
+        // It offers nothing: whoever asks is told that it is not Ready, and not that it is not allowed.
+        Terms { access: Access::All, adoption: false }
     }
 }
 

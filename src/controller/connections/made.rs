@@ -90,6 +90,10 @@ impl<K: ConnectionObject> Checker<K> {
             Some(made) => !made.cell.holds(&given).await || made.shape.endpoint != shape.endpoint,
             None => false,
         };
+        if let Some(made) = &kept.made {
+            // What goes on around the old one must not go on beside the new one.
+            made.tasks.cancel();
+        }
         let (orion, cell) = material::client(&shape, given)?;
         let mut handle = ConnectionHandle::new(key.clone(), Arc::new(orion), settings, Arc::clone(&self.context.clock));
         if let Some(made) = &kept.made {

@@ -12,6 +12,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, ResourceExt};
 use secrecy::SecretString;
 
+use super::key::ConnectionKey;
 use super::registry::Problem;
 use crate::api::{Endpoint, OrionConnectionSpec, Reason, SecretKeyRef};
 use crate::controller::context::Context;
@@ -21,6 +22,9 @@ use crate::orion::{
     ConfigError, ConnectionConfig, Given, GivenCell, HttpOrion, Password, RateLimit, Reach, Source, login_text,
     token_text,
 };
+
+/// The largest list of a tenant's Orion, in bytes: many of them must fit into memory.
+const TENANTS_LIST: usize = 16 * 1024 * 1024;
 
 /// What a client of Orion is made of, apart from the credentials: where it changes there must be another client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +38,7 @@ pub(super) struct Shape {
     login_path: Option<String>,
     scopes: Vec<String>,
     reach: Reach,
+    of_a_tenant: bool,
 }
 
 /// What was read for a connection.
@@ -66,6 +71,7 @@ pub(super) async fn read(
     context: &Context,
     spec: &OrionConnectionSpec,
     namespace: &str,
+    key: &ConnectionKey,
     reach: Reach,
 ) -> Result<Result<Material, Problem>, ApiError> {
     let (endpoint, timeout) = match (spec.endpoint(), spec.timeout()) {
@@ -84,7 +90,7 @@ pub(super) async fn read(
             Ok(Some(secret)) => secrets.insert(name, Wiped(secret)),
             Ok(None) => return Ok(Err(missing(name, namespace))),
             Err(ApiError::Refused { code: 403, .. }) => {
-                return Ok(Err(Problem::new(
+                return Ok(Err(Problem::passing(
                     Reason::SecretNotFound,
                     format!(
                         "The operator may not read the Secret {name} in the namespace {namespace}. Check its ClusterRole or Roles; trying again by itself"
@@ -94,7 +100,11 @@ pub(super) async fn read(
             Err(error) => return Err(error),
         };
     }
-    Ok(collect(spec, endpoint, timeout, reach, &secrets))
+    let material = collect(spec, endpoint, timeout, reach, &secrets);
+    Ok(material.map(|material| {
+        let shape = Shape { of_a_tenant: key.is_of_a_tenant(), ..material.shape };
+        Material { shape, ..material }
+    }))
 }
 
 fn collect(
@@ -138,6 +148,7 @@ fn collect(
         login_path,
         scopes,
         reach,
+        of_a_tenant: true,
     };
     Ok(Material { shape, given })
 }
@@ -157,8 +168,11 @@ pub(super) fn client(shape: &Shape, given: Given) -> Result<(HttpOrion, Arc<Give
     config.login_path.clone_from(&shape.login_path);
     config.scopes.clone_from(&shape.scopes);
     config.reach = shape.reach;
-    // A proxy connects to what it likes: only for the administrators' connections.
-    config.system_proxy = shape.reach == Reach::Anywhere;
+    // The environment is the administrators', and so are its proxies, which connect to what they like.
+    config.system_proxy = !shape.of_a_tenant;
+    if shape.of_a_tenant {
+        config.list_at_most = TENANTS_LIST;
+    }
     HttpOrion::new(config).map(|orion| (orion, cell)).map_err(|error| problem_of(&error))
 }
 
@@ -182,7 +196,7 @@ fn insecure(error: &ConfigError) -> Problem {
 
 fn missing(name: &str, namespace: &str) -> Problem {
     let message = format!("There is no Secret {name} in the namespace {namespace}. Create it; it is seen at once");
-    Problem { lost: true, ..Problem::new(Reason::SecretNotFound, message) }
+    Problem::new(Reason::SecretNotFound, message)
 }
 
 fn bytes<'a>(secrets: &'a BTreeMap<&str, Wiped>, name: &str, key: &str) -> Result<&'a [u8], Problem> {

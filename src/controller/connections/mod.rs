@@ -30,4 +30,5 @@ pub use object::Terms;
 
 pub(super) use object::ConnectionObject;
 pub(super) use registry::{Offer, Reached, Registry, Slot};
+pub(super) use users::holds;
 pub(super) use watch::{ConnectionWatch, Users, known, watch};

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::handle::{ConnectionHandle, not_ready};
 use super::key::ConnectionKey;
 use super::object::Terms;
-use crate::api::{CREATE_ATTEMPT, FINALIZER, Permit, Reason, Webhook};
+use crate::api::{FINALIZER, Permit, Reason, Webhook};
 use crate::plan::{Connection, Trouble};
 
 /// What keeps a connection from being used until somebody changes something.
@@ -23,8 +23,14 @@ pub(in crate::controller) struct Problem {
 }
 
 impl Problem {
+    /// Of what the connection's own namespace holds: where that is terminating, it stays.
     pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), lost: false }
+        Self { reason, message: message.into(), lost: true }
+    }
+
+    /// Of what may come right by itself, wherever the namespace is at.
+    pub(super) fn passing(reason: Reason, message: impl Into<String>) -> Self {
+        Self { lost: false, ..Self::new(reason, message) }
     }
 
     /// The credentials of before are still good to clean up with.
@@ -90,14 +96,26 @@ pub(in crate::controller) struct Registry {
     state: Mutex<State>,
     /// ClusterOrionConnections are served: the operator is not bound to single namespaces.
     serves_clusters: bool,
-    /// Reconciles at once for the Webhooks of one tenant's connection.
+    /// Reconciles at once for the Webhooks of a namespace with connections of its own, and of one that is shared.
     share: usize,
+    large_share: usize,
 }
+
+/// Who has a share of what can be done at once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Whose {
+    Team(String),
+    LooksOf(String),
+    Shared(ConnectionKey),
+}
+
+/// Looks at once at the connections of one namespace.
+const LOOKS_AT_ONCE: usize = 8;
 
 #[derive(Default)]
 struct State {
     slots: HashMap<ConnectionKey, Slot>,
-    shares: HashMap<ConnectionKey, Arc<Semaphore>>,
+    shares: HashMap<Whose, Arc<Semaphore>>,
     /// Namespaces (`None`: all) whose OrionConnections are all known,
     namespaces: BTreeSet<Option<String>>,
     /// and whether those of the cluster are.
@@ -108,8 +126,9 @@ impl Registry {
     pub(in crate::controller) fn new(default: Option<Slot>, serves_clusters: bool, concurrency: u16) -> Self {
         let slots = default.into_iter().map(|slot| (ConnectionKey::Default, slot)).collect();
         let state = Mutex::new(State { slots, ..State::default() });
-        // A tenant whose Orion hangs must not hold everybody up.
-        Self { state, serves_clusters, share: usize::from(concurrency / 4).max(1) }
+        let share = usize::from(concurrency / 4).max(1);
+        let large_share = usize::from(concurrency).saturating_sub(share).max(1);
+        Self { state, serves_clusters, share, large_share }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -154,10 +173,14 @@ impl Registry {
             || known.terms.adoption != slot.terms.adoption
     }
 
+    /// No Webhook may begin to use it any more. True if one could until now.
+    pub(super) fn close(&self, key: &ConnectionKey) -> bool {
+        self.state().slots.get_mut(key).is_some_and(|slot| !std::mem::replace(&mut slot.deleting, true))
+    }
+
     /// A connection is gone. True if there was one.
     pub(super) fn remove(&self, key: &ConnectionKey) -> bool {
         let mut state = self.state();
-        state.shares.remove(key);
         state.slots.remove(key).is_some()
     }
 
@@ -171,13 +194,25 @@ impl Registry {
         self.state().slots.values().any(|slot| slot.terms.access.depends_on_labels())
     }
 
-    /// Places for the Webhooks of a tenant's connection, so that one which hangs leaves some to the others.
+    /// Places for the Webhooks of a namespace's own connections, or of one that is shared: an Orion that hangs leaves some to
+    /// the others.
     pub(in crate::controller) fn share(&self, webhook: &Webhook) -> Option<Arc<Semaphore>> {
-        let key = ConnectionKey::of(webhook).filter(ConnectionKey::is_of_a_tenant)?;
+        let (whose, places) = match ConnectionKey::of(webhook)? {
+            ConnectionKey::Namespaced { namespace, .. } => (Whose::Team(namespace), self.share),
+            key @ (ConnectionKey::Default | ConnectionKey::Cluster { .. }) => (Whose::Shared(key), self.large_share),
+        };
         let mut state = self.state();
-        state.slots.get(&key)?;
-        let share = state.shares.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.share)));
-        Some(Arc::clone(share))
+        Some(Arc::clone(state.shares.entry(whose).or_insert_with(|| Arc::new(Semaphore::new(places)))))
+    }
+
+    /// Places for the looks at the connections of a namespace, likewise.
+    pub(super) fn looks(&self, key: &ConnectionKey) -> Arc<Semaphore> {
+        let whose = match key {
+            ConnectionKey::Namespaced { namespace, .. } => Whose::LooksOf(namespace.clone()),
+            ConnectionKey::Default | ConnectionKey::Cluster { .. } => Whose::Shared(key.clone()),
+        };
+        let mut state = self.state();
+        Arc::clone(state.shares.entry(whose).or_insert_with(|| Arc::new(Semaphore::new(LOOKS_AT_ONCE))))
     }
 
     /// What `webhook` finds. `labels` are those of its namespace, where they are known.
@@ -259,12 +294,12 @@ impl Slot {
     }
 }
 
-/// It is going, and may have a webhook at Orion.
+/// It is going, and has a webhook at Orion by its status, which tenants do not write. An annotation would be no proof.
 fn has_something_to_clean_up(webhook: &Webhook) -> bool {
     let is_going = webhook.metadata.deletion_timestamp.is_some();
     let is_held = webhook.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     let has_id = webhook.status.as_ref().is_some_and(|status| status.webhook_id.is_some());
-    is_going && is_held && (has_id || webhook.annotations().contains_key(CREATE_ATTEMPT))
+    is_going && is_held && has_id
 }
 
 /// Why, and what to do. Says nothing of other namespaces and their users.

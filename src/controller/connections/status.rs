@@ -45,12 +45,19 @@ pub(super) fn readiness(
     }
     let Some(handle) = handle else { return progressing() };
     match handle.standing() {
-        Standing::Good => Readiness::new(
-            Reason::Synced,
-            format!("Orion at {} answers and takes the credentials", handle.orion.endpoint().host()),
-        ),
+        Standing::Good => Readiness::new(Reason::Synced, good(handle)),
         Standing::Unknown => progressing(),
         Standing::Failing(trouble) => Readiness::new(trouble.reason, trouble.message),
+    }
+}
+
+fn good(handle: &ConnectionHandle) -> String {
+    let host = handle.orion.endpoint().host();
+    match handle.orion.capabilities().list {
+        Support::Proven => format!("Orion at {host} answers and takes the credentials"),
+        Support::Absent | Support::Unknown => format!(
+            "Orion at {host} answers, and has no list of webhooks at this path: whether it takes the credentials shows with the first Webhook"
+        ),
     }
 }
 

@@ -5,7 +5,7 @@ use kube::{Api, ResourceExt};
 use serde_json::Value;
 
 use super::key::ConnectionKey;
-use crate::api::{FINALIZER, Webhook};
+use crate::api::{CREATE_ATTEMPT, FINALIZER, Webhook};
 use crate::controller::context::Context;
 use crate::controller::patch::{ApiError, call};
 
@@ -45,6 +45,8 @@ fn uses(object: &DynamicObject, key: &ConnectionKey) -> bool {
     let reference = object.data.get("spec").and_then(|spec| spec.get("connectionRef"));
     let field = |name: &str| reference.and_then(|reference| reference.get(name)).and_then(Value::as_str);
     let kind = field("kind").unwrap_or("OrionConnection");
+    let status = object.data.get("status");
+    let has_id = status.and_then(|status| status.get("webhookId")).is_some_and(Value::is_string);
     let is_meant = match key {
         ConnectionKey::Namespaced { namespace, name } => {
             kind == "OrionConnection" && field("name") == Some(name) && object.namespace().as_ref() == Some(namespace)
@@ -52,5 +54,10 @@ fn uses(object: &DynamicObject, key: &ConnectionKey) -> bool {
         ConnectionKey::Cluster { name } => kind == "ClusterOrionConnection" && field("name") == Some(name),
         ConnectionKey::Default => false,
     };
-    is_meant && object.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+    is_meant && holds(object.finalizers(), has_id, object.annotations().contains_key(CREATE_ATTEMPT))
+}
+
+/// A finalizer alone holds nothing at Orion: anybody may write one who may create a Webhook.
+pub(in crate::controller) fn holds(finalizers: &[String], has_id: bool, has_attempt: bool) -> bool {
+    finalizers.iter().any(|finalizer| finalizer == FINALIZER) && (has_id || has_attempt)
 }

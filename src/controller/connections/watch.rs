@@ -22,9 +22,6 @@ use crate::controller::reconcile::ReconcileError;
 use crate::controller::watch::tell_watch_error;
 use crate::metrics::Metrics;
 
-/// Connections that are looked at at once. One whose Orion hangs takes its place for as long as a look may take.
-const CHECKS_AT_ONCE: u16 = 64;
-
 /// Connections of one kind and scope, not reconciled yet.
 pub(in crate::controller) struct ConnectionWatch<K: ConnectionObject> {
     store: Store<DeserializeGuard<K>>,
@@ -71,7 +68,7 @@ pub(in crate::controller) fn watch<K: ConnectionObject>(api: Api<DeserializeGuar
                 let _nobody_asks = sender.send(()).is_err();
             }
         })
-        .applied_objects()
+        .touched_objects()
         .boxed();
     ConnectionWatch { store, filled, again, changes, events }
 }
@@ -84,7 +81,7 @@ pub(in crate::controller) fn known<K: ConnectionObject>(
         Ok(object) => (object.key(), object.terms()),
         Err(invalid) => {
             let key = K::key_of(&invalid.metadata);
-            let terms = key.terms_of_nothing();
+            let terms = ConnectionKey::terms_of_nothing();
             (key, terms)
         }
     };
@@ -106,7 +103,6 @@ impl<K: ConnectionObject> ConnectionWatch<K> {
         let (stop, metrics) = (context.stop.clone(), Arc::clone(&context.metrics));
         let checker = Arc::new(Checker::new(context, again));
         let results = Controller::for_stream(events, store.clone())
-            .with_config(controller::Config::default().concurrency(CHECKS_AT_ONCE))
             .reconcile_on(changes)
             .graceful_shutdown_on(stop.cancelled_owned())
             .run(Checker::reconcile, error_policy, Arc::clone(&checker));

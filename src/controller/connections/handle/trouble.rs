@@ -13,15 +13,20 @@ use crate::controller::clock::chance;
 use crate::controller::connections::key::ConnectionKey;
 use crate::plan::{Trouble, backoff, explain};
 
-/// The longest look at a connection, whatever its Orion serves.
-const LOOK_AT_MOST: Duration = Duration::from_secs(60);
+/// The longest look at a connection, whatever its Orion serves: 50,000 webhooks in pages of 100 take half of it at most.
+const LOOK_AT_MOST: Duration = Duration::from_secs(300);
 
 impl ConnectionHandle {
     /// Takes note of how a call went: trouble of the connection stops all its Webhooks, and any success ends it.
     pub fn note<T>(&self, result: &Result<T, Failure>) {
         match result {
             Err(failure) if failure.is_of_the_connection() || failure.retry_after.is_some() => self.trouble(failure),
-            Err(failure) if failure.class == FailureClass::Unauthorized => self.fails(failure),
+            // Credentials that cannot be had are everybody's trouble. A 401 that answers one call need not be: a token may
+            // be good for one verb and not for another. The look decides.
+            Err(failure) if failure.class == FailureClass::Unauthorized => match failure.sent {
+                Sent::No => self.fails(failure),
+                Sent::Maybe => self.doubted(),
+            },
             Ok(_) => self.succeeded(),
             Err(_) => {}
         }
@@ -29,6 +34,7 @@ impl ConnectionHandle {
 
     fn succeeded(&self) {
         let mut state = self.state();
+        state.succeeded = self.clock.boot();
         let is_news = !std::mem::replace(&mut state.good, true);
         let was_failing = state.failing.take().is_some();
         // Whoever waits for it does not wait on.

@@ -21,7 +21,7 @@ use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::clock::chance;
+use super::clock::{Clock, chance, watch_backoff};
 use super::connections::{self, ConnectionHandle, ConnectionKey, ConnectionObject, ConnectionWatch, Terms, Users};
 use super::context::{Caches, Context, ContextConfig, Guarded};
 use super::orphans::watch_for_orphans;
@@ -67,24 +67,30 @@ pub async fn run(
     let (mut loops, mut filled, mut connections) = (Vec::new(), Vec::new(), Vec::new());
     let mut caches = Caches { webhooks: Vec::new(), secrets: Vec::new(), namespaces: None, wakes: Vec::new() };
     let mut secrets = Vec::new();
+    let clock = &Arc::clone(&config.clock);
     for scope in watching.scopes() {
-        let (store, events, is_filled) = watch_webhooks(scoped(&config.client, scope.as_deref()), watching.webhooks());
+        let (store, events, is_filled) =
+            watch_webhooks(scoped(&config.client, scope.as_deref()), watching.webhooks(), clock);
         // Without a bound of its own: places are handed out by the reconcile, fairly between connections.
         let controller = Controller::for_stream(events, store.clone());
         let (wake, changes) = mpsc::unbounded();
-        let (reader, events) = watch_metadata::<Secret>(scoped(&config.client, scope.as_deref()), "Secrets");
+        let (reader, events) = watch_metadata::<Secret>(scoped(&config.client, scope.as_deref()), "Secrets", clock);
         secrets.push((reader.clone(), events, scope.clone()));
         caches.webhooks.push(store);
         caches.secrets.push(reader);
         caches.wakes.push(wake);
         filled.push(is_filled);
-        connections
-            .push((scope.clone(), connections::watch::<OrionConnection>(scoped(&config.client, scope.as_deref()))));
+        connections.push((
+            scope.clone(),
+            connections::watch::<OrionConnection>(scoped(&config.client, scope.as_deref()), clock),
+        ));
         loops.push((controller, changes));
     }
     let is_everywhere = watching.namespaces.is_none();
-    let clusters = is_everywhere.then(|| connections::watch::<ClusterOrionConnection>(Api::all(config.client.clone())));
-    let namespaces = is_everywhere.then(|| watch_metadata::<Namespace>(Api::all(config.client.clone()), "Namespaces"));
+    let clusters =
+        is_everywhere.then(|| connections::watch::<ClusterOrionConnection>(Api::all(config.client.clone()), clock));
+    let namespaces =
+        is_everywhere.then(|| watch_metadata::<Namespace>(Api::all(config.client.clone()), "Namespaces", clock));
     caches.namespaces = namespaces.as_ref().map(|(reader, _)| reader.clone());
     let default = config.default_connection.as_ref().map(|(handle, _)| Arc::clone(handle));
     let context = Arc::new(Context::new(config, &watching, caches, Arc::clone(&metrics), stop.clone()));
@@ -254,12 +260,13 @@ pub(super) fn tell_watch_error(what: &str, error: &watcher::Error) {
 fn watch_webhooks(
     api: Api<Guarded>,
     config: watcher::Config,
-) -> (Store<Guarded>, impl Stream<Item = watcher::Result<Guarded>> + Send + 'static, oneshot::Receiver<()>) {
+    clock: &Arc<dyn Clock>,
+) -> (Store<Guarded>, impl Stream<Item = watcher::Result<Guarded>> + Send + use<>, oneshot::Receiver<()>) {
     let (store, writer) = reflector::store();
     let (sender, receiver) = oneshot::channel();
     let mut sender = Some(sender);
     let events = watcher(api, config)
-        .default_backoff()
+        .backoff(watch_backoff(clock))
         .modify(|guarded| guarded.meta_mut().managed_fields = None)
         .reflect(writer)
         .inspect_ok(move |event| {
@@ -275,13 +282,17 @@ fn watch_webhooks(
 type Metadata<K> = BoxStream<'static, watcher::Result<Event<PartialObjectMeta<K>>>>;
 
 /// Watches the metadata of a kind. Values of Secrets are never cached.
-fn watch_metadata<K>(api: Api<PartialObjectMeta<K>>, what: &'static str) -> (Store<PartialObjectMeta<K>>, Metadata<K>)
+fn watch_metadata<K>(
+    api: Api<PartialObjectMeta<K>>,
+    what: &'static str,
+    clock: &Arc<dyn Clock>,
+) -> (Store<PartialObjectMeta<K>>, Metadata<K>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
 {
     let (reader, writer) = reflector::store();
     let events = watcher(api, watcher::Config::default())
-        .default_backoff()
+        .backoff(watch_backoff(clock))
         .modify(|object| {
             object.metadata.managed_fields = None;
             object.metadata.annotations = None;

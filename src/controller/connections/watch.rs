@@ -17,6 +17,7 @@ use tracing::{error, warn};
 use super::check::Checker;
 use super::key::ConnectionKey;
 use super::object::{ConnectionObject, Terms, path};
+use crate::controller::clock::{Clock, watch_backoff};
 use crate::controller::context::Context;
 use crate::controller::reconcile::ReconcileError;
 use crate::controller::watch::tell_watch_error;
@@ -54,13 +55,16 @@ impl<K: ConnectionObject> Users<K> {
 }
 
 /// Begins a watch. Nothing is asked of the apiserver before [`ConnectionWatch::run`].
-pub(in crate::controller) fn watch<K: ConnectionObject>(api: Api<DeserializeGuard<K>>) -> ConnectionWatch<K> {
+pub(in crate::controller) fn watch<K: ConnectionObject>(
+    api: Api<DeserializeGuard<K>>,
+    clock: &Arc<dyn Clock>,
+) -> ConnectionWatch<K> {
     let (store, writer) = reflector::store();
     let (sender, filled) = oneshot::channel();
     let (again, changes) = mpsc::unbounded();
     let mut sender = Some(sender);
     let events = watcher(api, watcher::Config::default())
-        .default_backoff()
+        .backoff(watch_backoff(clock))
         .modify(|guarded| kube::Resource::meta_mut(guarded).managed_fields = None)
         .reflect(writer)
         .inspect_ok(move |event| {

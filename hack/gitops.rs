@@ -1,5 +1,7 @@
 //! Every state of an object, as other tools must read it, and the files for Argo CD that are made of it.
 
+#![allow(dead_code, reason = "`make generate` and the tests use different parts")]
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -97,7 +99,10 @@ const MESSAGES: [(Reason, &str); 10] = [
     (Reason::Progressing, "Waiting for Orion to answer"),
     (Reason::OrionUnavailable, "Orion answered 503"),
     (Reason::CreateUncertain, "It is not known whether Orion has created the webhook: no answer in time"),
-    (Reason::CreateUnresolved, "It is not known whether Orion has created the webhook. Orion has no list in which to look"),
+    (
+        Reason::CreateUnresolved,
+        "It is not known whether Orion has created the webhook. Orion has no list in which to look",
+    ),
     (Reason::Rejected, "Orion refused the webhook: 422"),
     (Reason::Unauthorized, "Orion refused the credentials: 401"),
     (Reason::EndpointChanged, "The webhook wh_123 belongs to another endpoint"),
@@ -210,7 +215,12 @@ fn told(kind: &str, reason: Reason, deleting: bool) -> Result<Value> {
     put(&mut object, "", "status", status);
     if kind == "Webhook" {
         put(&mut object, "/metadata", "finalizers", json!([FINALIZER]));
-        put(&mut object, "/metadata", "annotations", json!({CREATE_ATTEMPT: format!("{TOKEN} 2026-11-25T12:00:00Z k3vq7a2m")}));
+        put(
+            &mut object,
+            "/metadata",
+            "annotations",
+            json!({CREATE_ATTEMPT: format!("{TOKEN} 2026-11-25T12:00:00Z k3vq7a2m")}),
+        );
         if reason == Reason::Suspended {
             put(&mut object, "/spec", "suspend", json!(true));
         }
@@ -231,7 +241,9 @@ pub(crate) fn object(kind: &str) -> Value {
         "auth": {"tokenSecretRef": {"name": "orion", "key": "token"}},
     });
     let spec = match kind {
-        "Webhook" => json!({"url": "https://hooks.example.com/orion", "userId": "user-42", "presenceName": "job-notifications"}),
+        "Webhook" => {
+            json!({"url": "https://hooks.example.com/orion", "userId": "user-42", "presenceName": "job-notifications"})
+        }
         _ => connection,
     };
     let mut object = json!({
@@ -306,9 +318,7 @@ pub(crate) const WAYS_OUT: [WayOut; 4] = [
         action: "recreate",
         parameter: None,
         annotation: "recreate=wh_123",
-        offered: |object| {
-            !is_deleting(object) && matches!(reason_of(object), Some("MassDrift" | "EndpointChanged"))
-        },
+        offered: |object| !is_deleting(object) && matches!(reason_of(object), Some("MassDrift" | "EndpointChanged")),
     },
     WayOut {
         action: "retry",

@@ -5,7 +5,6 @@
 mod argocd;
 mod kstatus;
 mod page;
-#[allow(dead_code, reason = "`make generate` uses all of it")]
 #[path = "../../hack/gitops.rs"]
 mod states;
 

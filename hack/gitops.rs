@@ -185,12 +185,12 @@ pub(crate) fn cases(kind: &str) -> Result<Vec<Case>> {
 /// An object of which the operator has said this.
 fn told(kind: &str, reason: Reason, deleting: bool) -> Result<Value> {
     let mut object = object(kind);
-    let message = match reason {
-        Reason::Synced if kind == "Webhook" => "Orion has the webhook as declared",
-        Reason::Synced => "Orion at acme.example.com answers and takes the credentials",
-        Reason::Deleting if kind == "Webhook" => "Waiting for Orion to delete the webhook",
-        Reason::Deleting => "1 Webhook still uses it: it goes when they are deleted",
-        reason => MESSAGES.iter().find(|(of, _)| *of == reason).map_or("A message for people", |(_, text)| text),
+    let message = match (reason == Reason::Synced, reason == Reason::Deleting, kind == "Webhook") {
+        (true, _, true) => "Orion has the webhook as declared",
+        (true, _, false) => "Orion at acme.example.com answers and takes the credentials",
+        (_, true, true) => "Waiting for Orion to delete the webhook",
+        (_, true, false) => "1 Webhook still uses it: it goes when they are deleted",
+        _ => MESSAGES.iter().find(|(of, _)| *of == reason).map_or("A message for people", |(_, text)| text),
     };
     let readiness = Readiness { reason, message: message.into(), deleting };
     let since: Timestamp = "2026-11-25T12:00:00Z".parse()?;
@@ -410,7 +410,7 @@ fn tests_of_actions(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
     let discovered: Vec<Value> = discovered.collect();
     let mut files = Vec::new();
     let mut run = Vec::new();
-    for (action, from, to) in [("suspend", "synced", "suspended-in-sync")] {
+    for (action, from, to) in [("suspend", "synced", "suspended-in-sync"), ("resume", "suspended-in-sync", "synced")] {
         run.push(json!({
             "action": action,
             "inputPath": format!("../testdata/{from}.yaml"),

@@ -74,7 +74,7 @@ pub(crate) const TABLE: [Row; 6] = [
 ];
 
 /// States that files are made of for Argo CD: each row of the table, and what its actions are for.
-const WEBHOOK_FILES: [&str; 15] = [
+const WEBHOOK_FILES: [&str; 17] = [
     "new",
     "synced",
     "progressing",
@@ -90,6 +90,8 @@ const WEBHOOK_FILES: [&str; 15] = [
     "edited-after-rejected",
     "deleting",
     "deleting-delete-unsupported",
+    "deleting-create-unresolved",
+    "deleting-mass-drift",
 ];
 const CONNECTION_FILES: [&str; 7] =
     ["new", "synced", "progressing", "orion-unavailable", "unauthorized", "edited", "deleting"];

@@ -178,13 +178,18 @@ fn a_way_out_that_cannot_be_known_is_not_taken() {
         write(json!(attempt), json!(settled));
         assert_eq!(retried(), value, "{attempt}");
     }
+    let refuses = |path: &Path, action: &[&str], why: &str| {
+        let output = argocd.run("run-action", path, action);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(why), "{action:?}: {said}");
+    };
     for attempt in ["ABC 2026-11-25T12:00:00Z k3vq7a2m", "ab\u{e4} x", "ab_c x"] {
         write(json!(attempt), json!("t"));
-        assert!(!argocd.run("run-action", &path, &["retry"]).status.success(), "{attempt}");
+        refuses(&path, &["retry"], "cannot be read");
     }
     for more in [&["adopt"][..], &["adopt", "--param", "id="]] {
-        assert!(!argocd.run("run-action", &path, more).status.success(), "{more:?}");
+        refuses(&path, more, "the id of the Orion webhook is needed");
     }
     let (_, nothing_stored) = fixture("create-uncertain");
-    assert!(!argocd.run("run-action", &nothing_stored, &["recreate"]).status.success());
+    refuses(&nothing_stored, &["recreate"], "no webhook is stored");
 }

@@ -1,6 +1,7 @@
 //! Writes the generated files (`make generate`), or says which are out of date (`--check`).
 
 mod chart;
+mod gitops;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,10 @@ fn main() -> Result<()> {
         bail!("out of date, run `make generate`: {}", names.join(", "));
     }
     for (path, text) in stale {
-        std::fs::write(Path::new(ROOT).join(&path), text)
+        let full = Path::new(ROOT).join(&path);
+        full.parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(full, text))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
@@ -64,6 +68,7 @@ fn files() -> Result<Vec<(PathBuf, String)>> {
         files.push((Path::new("crds").join(name), text));
     }
     files.extend(chart::files()?);
+    files.extend(gitops::files()?);
     Ok(files)
 }
 

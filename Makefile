@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak coverage mutants lint generate
+.PHONY: help demo test test-gitops soak coverage mutants lint generate
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -18,6 +18,9 @@ demo: ## A Webhook from kubectl to a delivered event, on this machine: nothing n
 
 test: ## Every test that can run here, those on a real kube-apiserver too; last line: N passed, N failed
 	@hack/test
+
+test-gitops: ## Flux's own controllers, made first (about ten minutes, once), with the operator
+	@hack/tools source-controller kustomize-controller helm-controller crane helm4 >/dev/null && $(CARGO) test -p orion-operator --test flux
 
 soak: ## Worlds by chance, as many as SEEDS says: make soak SEEDS=1000000
 	@SEEDS=$(or $(SEEDS),100000) $(CARGO) test --profile simulation -p orion-operator --test simulation every_seed_ends_well -- --nocapture

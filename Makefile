@@ -19,11 +19,11 @@ demo: ## A Webhook from kubectl to a delivered event, on this machine: nothing n
 test: ## Every test that can run here, those on a real kube-apiserver too; last line: N passed, N failed
 	@hack/test
 
-# What its tests need; Argo CD takes some minutes to make, once.
-GITOPS_TOOLS := kstatus argocd
-test-gitops: ## What GitOps tools make of the status, by these tools themselves: all of it, nothing skipped
+# What its tests need; Argo CD and Flux's controllers take minutes to make, once.
+GITOPS_TOOLS := kstatus argocd source-controller kustomize-controller helm-controller crane helm4
+test-gitops: ## Flux itself with the operator, and how GitOps tools read the status: nothing skipped
 	@hack/tools $(GITOPS_TOOLS) >/dev/null
-	@NOTHING_SKIPPED=yes $(CARGO) test -p orion-operator --test gitops
+	@NOTHING_SKIPPED=yes $(CARGO) test -p orion-operator --test gitops --test flux
 
 soak: ## Worlds by chance, as many as SEEDS says: make soak SEEDS=1000000
 	@SEEDS=$(or $(SEEDS),100000) $(CARGO) test --profile simulation -p orion-operator --test simulation every_seed_ends_well -- --nocapture

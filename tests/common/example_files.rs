@@ -29,6 +29,7 @@ pub(crate) fn is_webhook(object: &Value) -> bool {
     object["kind"] == "Webhook"
 }
 
+#[allow(dead_code, reason = "not every test asks")]
 /// The namespace that an object is for, `default` where it names none.
 pub(crate) fn namespace_of(object: &Value) -> &str {
     object["metadata"]["namespace"].as_str().unwrap_or("default")

@@ -266,6 +266,11 @@ impl ControlPlane {
         self.controller_manager.is_some()
     }
 
+    /// A process group that is killed when the control plane goes, however this process ends: for what runs against it.
+    pub fn process_group(&self) -> i32 {
+        self.guardian.group()
+    }
+
     /// The temporary directory with certificates, kubeconfigs, etcd's data and one log per process.
     pub fn data_dir(&self) -> &Path {
         self.data.path()

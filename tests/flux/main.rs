@@ -1,0 +1,11 @@
+//! Flux's own controllers, as processes, against a real kube-apiserver, the operator and the Orion simulator: what is
+//! applied is in `examples/gitops/flux`. `make test-gitops` makes the controllers; without them the tests are skipped.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod examples;
+mod helm_release;
+mod kustomization;
+mod operator;
+mod processes;
+mod stack;

@@ -226,9 +226,8 @@ impl<K: ConnectionObject> Checker<K> {
             // Trouble that Orion's wait or the handle's own question ends is left to them.
             let is_due = !made.handle.is_waiting() && kept.due <= context.clock.boot();
             if standing == Standing::Unknown || (standing != Standing::Good && is_due) {
-                let offer = if changed || context.registry.get(key).is_none() { Some(Offer::Pending) } else { None };
-                if let Some(offer) = offer.filter(|_| !self.is_the_same_handle(key, &made)) {
-                    self.put(key, object, kept, offer);
+                if (changed || context.registry.get(key).is_none()) && !self.is_the_same_handle(key, &made) {
+                    self.put(key, object, kept, Offer::Pending);
                 }
                 let looks = context.registry.looks(key);
                 let _look = looks.acquire().await.ok();
@@ -239,10 +238,7 @@ impl<K: ConnectionObject> Checker<K> {
                     result = &mut look => result,
                     () = &mut patience => {
                         if object.status().and_then(|status| status.observed_generation) != generation {
-                            let readiness = match users {
-                                Some(_) => status::readiness(None, None, users),
-                                None => status::progressing(),
-                            };
+                            let readiness = status::readiness(None, None, users);
                             self.tell(object, kept, self.said(object, kept, readiness)).await?;
                         }
                         look.await
@@ -276,10 +272,16 @@ impl<K: ConnectionObject> Checker<K> {
         slot.and_then(|slot| slot.handle).is_some_and(|handle| Arc::ptr_eq(&handle, &made.handle))
     }
 
+    /// What the connection offers from now on; its Webhooks look again if that is news.
+    fn offer(&self, key: &ConnectionKey, slot: Slot) {
+        if self.context.registry.put(key, slot) {
+            self.context.wake(key);
+        }
+    }
+
     fn put(&self, key: &ConnectionKey, object: &K, kept: &Kept<K>, offer: Offer) {
         // Credentials never go to an old endpoint, not even to clean up.
-        let is_here =
-            |made: &&Arc<Made>| object.spec().endpoint().is_ok_and(|endpoint| endpoint == made.shape.endpoint);
+        let is_here = |made: &&Arc<Made>| is_at(object, &made.shape);
         let slot = Slot {
             terms: object.terms(),
             offer,
@@ -287,9 +289,7 @@ impl<K: ConnectionObject> Checker<K> {
             deleting: object.meta().deletion_timestamp.is_some(),
             refused: kept.made.as_ref().is_some_and(|made| made.handle.is_stalled().is_some()),
         };
-        if self.context.registry.put(key, slot) {
-            self.context.wake(key);
-        }
+        self.offer(key, slot);
     }
 
     /// The apiserver does not let us do our part: the Webhooks are told, if they know of nothing better.
@@ -302,9 +302,7 @@ impl<K: ConnectionObject> Checker<K> {
             format!("{error}. Check the operator's ClusterRole or Roles, and the apiserver; trying again by itself");
         let offer = Offer::Problem(Problem::passing(Reason::Progressing, message));
         let slot = Slot { terms: object.terms(), offer, handle: None, deleting: false, refused: false };
-        if self.context.registry.put(key, slot) {
-            self.context.wake(key);
-        }
+        self.offer(key, slot);
     }
 
     /// The stored object says nothing that can be used. Who may use it stays as it was known.
@@ -313,9 +311,7 @@ impl<K: ConnectionObject> Checker<K> {
         let terms = known.as_ref().map_or_else(ConnectionKey::terms_of_nothing, |slot| slot.terms.clone());
         let handle = known.and_then(|slot| slot.handle);
         let slot = Slot { terms, offer: Offer::Problem(problem), handle, deleting: false, refused: false };
-        if self.context.registry.put(key, slot) {
-            self.context.wake(key);
-        }
+        self.offer(key, slot);
     }
 
     fn said(&self, object: &K, kept: &Kept<K>, readiness: crate::api::Readiness) -> Said {

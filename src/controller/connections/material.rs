@@ -100,17 +100,14 @@ pub(super) async fn read(
             Err(error) => return Err(error),
         };
     }
-    let material = collect(spec, endpoint, timeout, reach, &secrets);
-    Ok(material.map(|material| {
-        let shape = Shape { of_a_tenant: key.is_of_a_tenant(), ..material.shape };
-        Material { shape, ..material }
-    }))
+    Ok(collect(spec, endpoint, timeout, key, reach, &secrets))
 }
 
 fn collect(
     spec: &OrionConnectionSpec,
     endpoint: Endpoint,
     timeout: Duration,
+    key: &ConnectionKey,
     reach: Reach,
     secrets: &BTreeMap<&str, Wiped>,
 ) -> Result<Material, Problem> {
@@ -148,7 +145,7 @@ fn collect(
         login_path,
         scopes,
         reach,
-        of_a_tenant: true,
+        of_a_tenant: key.is_of_a_tenant(),
     };
     Ok(Material { shape, given })
 }

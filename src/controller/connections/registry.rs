@@ -105,8 +105,9 @@ pub(in crate::controller) struct Registry {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Whose {
     Team(String),
-    LooksOf(String),
     Shared(ConnectionKey),
+    LooksOfTeam(String),
+    LookAt(ConnectionKey),
 }
 
 /// Looks at once at the connections of one namespace.
@@ -208,8 +209,8 @@ impl Registry {
     /// Places for the looks at the connections of a namespace, likewise.
     pub(super) fn looks(&self, key: &ConnectionKey) -> Arc<Semaphore> {
         let whose = match key {
-            ConnectionKey::Namespaced { namespace, .. } => Whose::LooksOf(namespace.clone()),
-            ConnectionKey::Default | ConnectionKey::Cluster { .. } => Whose::Shared(key.clone()),
+            ConnectionKey::Namespaced { namespace, .. } => Whose::LooksOfTeam(namespace.clone()),
+            ConnectionKey::Default | ConnectionKey::Cluster { .. } => Whose::LookAt(key.clone()),
         };
         let mut state = self.state();
         Arc::clone(state.shares.entry(whose).or_insert_with(|| Arc::new(Semaphore::new(LOOKS_AT_ONCE))))
@@ -273,8 +274,7 @@ impl State {
 impl Slot {
     fn offered(&self, key: &ConnectionKey, webhook: &Webhook) -> Reached {
         let is_going = webhook.metadata.deletion_timestamp.is_some();
-        let is_held = webhook.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
-        if self.deleting && !is_held {
+        if self.deleting && !is_held(webhook) {
             return Reached::not_ready(format!("The {key} is being deleted. Use another one in a new Webhook"), false);
         }
         match (&self.offer, &self.handle) {
@@ -297,9 +297,12 @@ impl Slot {
 /// It is going, and has a webhook at Orion by its status, which tenants do not write. An annotation would be no proof.
 fn has_something_to_clean_up(webhook: &Webhook) -> bool {
     let is_going = webhook.metadata.deletion_timestamp.is_some();
-    let is_held = webhook.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     let has_id = webhook.status.as_ref().is_some_and(|status| status.webhook_id.is_some());
-    is_going && is_held && has_id
+    is_going && is_held(webhook) && has_id
+}
+
+fn is_held(webhook: &Webhook) -> bool {
+    webhook.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }
 
 /// Why, and what to do. Says nothing of other namespaces and their users.

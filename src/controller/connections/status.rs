@@ -62,7 +62,7 @@ fn good(handle: &ConnectionHandle) -> String {
 }
 
 /// It is not known yet.
-pub(super) fn progressing() -> Readiness {
+fn progressing() -> Readiness {
     Readiness::new(Reason::Progressing, "Waiting for Orion to answer")
 }
 

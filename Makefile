@@ -31,5 +31,6 @@ mutants: ## Small changes of src/plan that its table tests let pass: there must 
 lint: ## Formatting, clippy, generated files, paths of one machine
 	@hack/lint
 
-generate: ## Write the generated files: crds/, roles in examples/install/, the table of rights in docs/security.md
+generate: ## Write the generated files: crds/, parts of the chart, examples/install*, the table of rights in docs/security.md
 	@$(CARGO) run --quiet -p orion-operator --example generate
+	@hack/manifests

@@ -1,5 +1,7 @@
 //! Writes the generated files (`make generate`), or says which are out of date (`--check`).
 
+mod chart;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -58,17 +60,28 @@ fn files() -> Result<Vec<(PathBuf, String)>> {
         ("examples/install/rbac-namespaced.yaml".into(), namespaced()),
         ("docs/security.md".into(), security_page()?),
     ];
-    for crd in crds() {
-        files.push((Path::new("crds").join(file_name(&crd)), to_yaml(&crd)?));
+    for (name, text) in definitions()? {
+        files.push((Path::new("crds").join(name), text));
     }
+    files.extend(chart::files()?);
     Ok(files)
+}
+
+/// The custom resource definitions, by the names of their files.
+fn definitions() -> Result<Vec<(String, String)>> {
+    crds().iter().map(|crd| Ok((file_name(crd), to_yaml(crd)?))).collect()
+}
+
+/// A page with something else between two marks.
+fn replaced(page: &str, begin: &str, text: &str, end: &str) -> Result<String> {
+    let (before, rest) = page.split_once(begin).context("the mark where the generated part begins is lost")?;
+    let (_, after) = rest.split_once(end).context("the mark where the generated part ends is lost")?;
+    Ok(format!("{before}{begin}{text}{end}{after}"))
 }
 
 /// The page with the table of rights put in anew.
 fn security_page() -> Result<String> {
     let page = std::fs::read_to_string(Path::new(ROOT).join("docs/security.md"))?;
-    let (before, rest) = page.split_once(BEGIN).context("docs/security.md has lost the mark where rights begin")?;
-    let (_, after) = rest.split_once(END).context("docs/security.md has lost the mark where rights end")?;
     let mut table = String::from("| resources | verbs | where | why |\n|---|---|---|---|\n");
     for Right { group, resources, verbs, place, why } in RIGHTS {
         let group = if group.is_empty() { String::new() } else { format!(" of {group}") };
@@ -76,7 +89,7 @@ fn security_page() -> Result<String> {
         let (resources, verbs, place) = (resources.join(", "), verbs.join(", "), place.words());
         writeln!(table, "| {resources}{group} | {verbs} | {place} | {why} |")?;
     }
-    Ok(format!("{before}{BEGIN}{table}{END}{after}"))
+    replaced(&page, BEGIN, &table, END).context("docs/security.md")
 }
 
 /// For an operator that watches all namespaces.

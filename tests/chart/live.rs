@@ -1,0 +1,456 @@
+//! On a real kube-apiserver. There is no kubelet: the operator's process is started as its pod would be, with the flags,
+//! the files and the rights that the rendered objects give it.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use data_encoding::BASE64;
+use devkit::control_plane::{ControlPlane, Options};
+use devkit::sim::{Config, Sim};
+use serde_json::{Value, json};
+
+use super::schemas;
+use super::tools::{CHART, Helm, ROOT, arguments, objects, of_kind, ok, run, sets_of_values, tool};
+
+const TOKEN: &str = "token-of-the-chart-tests";
+const OWN: &str = "orion-system";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Cluster {
+    plane: ControlPlane,
+    helm: Helm,
+    sim: Sim,
+    directory: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// A control plane, an Orion that knows one token, and the operator's namespace, which admits restricted pods only.
+    async fn start(test: &str, helm: &str) -> Option<Self> {
+        let helm = Helm::new(test, helm)?;
+        let plane = ControlPlane::start(Options { quiet: true, audit: false, ..Options::default() }).await.unwrap();
+        let sim = Sim::start(Config { static_tokens: vec![TOKEN.into()], ..Config::default() }).await.unwrap();
+        let cluster = Self { plane, helm, sim, directory: tempfile::tempdir().unwrap() };
+        cluster.kubectl(&["create", "namespace", OWN]).await;
+        cluster.kubectl(&["label", "namespace", OWN, "pod-security.kubernetes.io/enforce=restricted"]).await;
+        Some(cluster)
+    }
+
+    async fn kubectl(&self, args: &[&str]) -> String {
+        self.plane.kubectl_ok(args).await.unwrap()
+    }
+
+    async fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.kubectl(&[args, &["-o", "json"]].concat()).await).unwrap()
+    }
+
+    async fn is_there(&self, args: &[&str]) -> bool {
+        !self.kubectl(&[&["get", "--ignore-not-found", "-o", "name"], args].concat()).await.is_empty()
+    }
+
+    async fn token_secret(&self, more: &str) {
+        let token = format!("--from-literal=token={TOKEN}");
+        let args = ["create", "secret", "generic", "orion", "-n", OWN, &token, more];
+        self.kubectl(&args[..if more.is_empty() { 7 } else { 8 }]).await;
+    }
+
+    /// `helm … -n orion-system …`
+    fn helm(&self, args: &[&str]) -> String {
+        ok(self.helm.command(self.plane.admin_kubeconfig()).args(args).args(["--namespace", OWN]))
+    }
+
+    /// Installs or upgrades; gives the objects of the release.
+    fn release(&self, verb: &str, chart: &str, values: &[&str]) -> Vec<Value> {
+        let values: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
+        self.helm(&[&[verb, "orion-operator", chart][..], &values].concat());
+        objects(&self.helm(&["get", "manifest", "orion-operator"]))
+    }
+
+    /// Every object of a release is in the cluster, and nothing warns of its pods.
+    async fn holds(&self, release: &[Value]) {
+        for object in release {
+            let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+            let group = text("/apiVersion").split_once('/').map(|(group, _)| format!(".{group}")).unwrap_or_default();
+            let kind = format!("{}{group}", text("/kind"));
+            let mut args = vec![kind.as_str(), text("/metadata/name")];
+            if !text("/metadata/namespace").is_empty() {
+                args.extend(["-n", text("/metadata/namespace")]);
+            }
+            assert!(self.is_there(&args).await, "{args:?}");
+        }
+    }
+
+    /// Whether a pod of this template would be let into the operator's namespace.
+    async fn admits(&self, template: &Value) -> anyhow::Result<()> {
+        let mut pod = template.clone();
+        pod["apiVersion"] = json!("v1");
+        pod["kind"] = json!("Pod");
+        pod["metadata"]["name"] = json!("try");
+        pod["metadata"]["namespace"] = json!(OWN);
+        let file = self.directory.path().join("pod.json");
+        std::fs::write(&file, pod.to_string())?;
+        self.plane.kubectl_ok(&["create", "--dry-run=server", "-f", &file.to_string_lossy()]).await.map(|_| ())
+    }
+
+    /// Starts the operator as the pod of this Deployment would be, and waits until it is ready.
+    async fn operator(&self, deployment: &Value) -> Operator {
+        let pod = &deployment["spec"]["template"]["spec"];
+        let account = pod["serviceAccountName"].as_str().unwrap();
+        let kubeconfig = self.plane.service_account_kubeconfig(OWN, account).await.unwrap();
+        let mount = &pod["containers"][0]["volumeMounts"][0];
+        let files = self.directory.path().join(format!("files-{}", free_port()));
+        std::fs::create_dir(&files).unwrap();
+        for source in pod["volumes"][0]["projected"]["sources"].as_array().unwrap() {
+            let name = source["secret"]["name"].as_str().unwrap();
+            for item in source["secret"]["items"].as_array().unwrap() {
+                let content = self.secret(name, item["key"].as_str().unwrap()).await;
+                std::fs::write(files.join(item["path"].as_str().unwrap()), content).unwrap();
+            }
+        }
+        // The files are elsewhere than in a pod; all else is as rendered.
+        let path = format!("{}/", mount["mountPath"].as_str().unwrap());
+        let here = format!("{}/", files.display());
+        let arguments: Vec<String> =
+            arguments(deployment).iter().map(|argument| argument.replace(&path, &here)).collect();
+        let log = files.join("log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_orion-operator"));
+        command.env_clear().env("KUBECONFIG", kubeconfig).args(&arguments).stdin(Stdio::null());
+        for variable in pod["containers"][0]["env"].as_array().map_or(&[][..], Vec::as_slice) {
+            let from = &variable["valueFrom"]["secretKeyRef"];
+            let value = self.secret(from["name"].as_str().unwrap(), from["key"].as_str().unwrap()).await;
+            command.env(variable["name"].as_str().unwrap(), String::from_utf8(value).unwrap());
+        }
+        command
+            .stdout(std::fs::File::create(&log).unwrap())
+            .stderr(std::fs::File::create(files.join("log-2")).unwrap());
+        let operator = Operator { child: command.spawn().unwrap(), logs: files };
+        let port = |name: &str| {
+            let ports = pod["containers"][0]["ports"].as_array().unwrap();
+            ports.iter().find(|port| port["name"] == name).and_then(|port| port["containerPort"].as_u64()).unwrap()
+        };
+        let probe = &pod["containers"][0]["readinessProbe"]["httpGet"];
+        let url =
+            format!("http://127.0.0.1:{}{}", port(probe["port"].as_str().unwrap()), probe["path"].as_str().unwrap());
+        until("the operator is ready", async || get(&url).await.is_some()).await;
+        let metrics = get(&format!("http://127.0.0.1:{}/metrics", port("metrics"))).await.unwrap();
+        assert!(metrics.contains("orion_operator_build_info"), "what `helm test` looks for");
+        operator
+    }
+
+    async fn secret(&self, name: &str, key: &str) -> Vec<u8> {
+        let secret = self.json(&["get", "secret", name, "-n", OWN]).await;
+        BASE64.decode(secret["data"][key].as_str().unwrap().as_bytes()).unwrap()
+    }
+
+    /// Applies a Webhook, waits until it is Ready, and looks for it at Orion.
+    async fn main_job(&self, namespace: &str, name: &str) {
+        let webhook = json!({
+            "apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"url": "https://hooks.example.com/orion", "userId": "user-42", "presenceName": name},
+        });
+        self.plane.apply(&webhook.to_string()).await.unwrap();
+        let wait = ["wait", "--for=condition=Ready", "--timeout=50s", "-n", namespace, "webhook", name];
+        self.kubectl(&wait).await;
+        assert_eq!(self.at_orion(name), 1);
+    }
+
+    fn at_orion(&self, presence: &str) -> usize {
+        self.sim.webhooks().iter().filter(|webhook| webhook.presence_name == presence).count()
+    }
+
+    async fn definitions(&self) -> Vec<Value> {
+        let all = self.json(&["get", "crd"]).await;
+        let of_ours = |crd: &&Value| crd["spec"]["group"] == "orion-operator.dev";
+        all["items"].as_array().unwrap().iter().filter(of_ours).cloned().collect()
+    }
+}
+
+struct Operator {
+    child: Child,
+    logs: std::path::PathBuf,
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            for name in ["log", "log-2"] {
+                let log = std::fs::read_to_string(self.logs.join(name)).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().collect();
+                eprintln!("--- the operator's {name}\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+            }
+        }
+    }
+}
+
+async fn until(what: &str, mut check: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !check().await {
+        assert!(Instant::now() < deadline, "not within {} s: {what}", PATIENCE.as_secs());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The body of a 200.
+async fn get(url: &str) -> Option<String> {
+    let answer = reqwest::Client::new().get(url).timeout(Duration::from_secs(5)).send().await.ok()?;
+    if answer.status() == 200 { answer.text().await.ok() } else { None }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Ports that are free on this machine, as values.
+fn ports() -> [String; 2] {
+    [format!("metrics.port={}", free_port()), format!("probes.port={}", free_port())]
+}
+
+/// A chart as it could have been before this one: of another version, with a definition that lacks a column.
+fn earlier(directory: &Path) -> String {
+    let path = directory.join("earlier");
+    ok(Command::new("cp").args(["-R", CHART, path.to_str().unwrap()]));
+    let chart = std::fs::read_to_string(path.join("Chart.yaml")).unwrap();
+    let version = format!("\nversion: {}", env!("CARGO_PKG_VERSION"));
+    assert!(chart.contains(&version));
+    std::fs::write(path.join("Chart.yaml"), chart.replace(&version, "\nversion: 0.0.1")).unwrap();
+    let crd = path.join("files/crds/webhooks.orion-operator.dev.yaml");
+    let text = std::fs::read_to_string(&crd).unwrap();
+    let column = "    - jsonPath: .spec.presenceName\n      name: Presence\n      type: string\n";
+    assert!(text.contains(column));
+    std::fs::write(crd, text.replace(column, "")).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The life of a release: an earlier version, this one, gone with the definitions kept, back, and gone for good.
+async fn lives(test: &str, helm: &str) {
+    let Some(cluster) = Cluster::start(test, helm).await else { return };
+    cluster.token_secret("").await;
+    let url = format!("orion.url={}", cluster.sim.url());
+    let [metrics, probes] = ports();
+    let values = [url.as_str(), "orion.existingSecret=orion", &metrics, &probes];
+
+    let release = cluster.release("install", &earlier(cluster.directory.path()), &values);
+    cluster.holds(&release).await;
+    let deployment = of_kind(&release, "Deployment");
+    cluster.admits(&deployment["spec"]["template"]).await.unwrap();
+    let mut careless = deployment["spec"]["template"].clone();
+    careless["spec"]["containers"][0]["securityContext"] = json!({});
+    let refused = cluster.admits(&careless).await.unwrap_err().to_string();
+    assert!(refused.contains("violates PodSecurity"), "{refused}");
+    let tests = cluster.helm(&["get", "hooks", "orion-operator"]);
+    cluster.admits(of_kind(&objects(&tests), "Pod")).await.unwrap();
+    let operator = cluster.operator(deployment).await;
+    cluster.main_job("default", "first").await;
+    drop(operator);
+    let before = cluster.definitions().await;
+    let webhook = cluster.json(&["get", "webhook", "first"]).await;
+
+    let release = cluster.release("upgrade", CHART, &values);
+    cluster.holds(&release).await;
+    let after = cluster.definitions().await;
+    let uids = |crds: &[Value]| crds.iter().map(|crd| crd["metadata"]["uid"].to_string()).collect::<BTreeSet<_>>();
+    assert_eq!((before.len(), uids(&before)), (3, uids(&after)));
+    let columns =
+        |crds: &[Value]| crds.iter().map(|crd| crd.to_string().matches("\"Presence\"").count()).sum::<usize>();
+    assert_eq!((columns(&before), columns(&after)), (0, 1), "the definition is upgraded too");
+    assert_eq!(cluster.json(&["get", "webhook", "first"]).await, webhook, "nothing touches a Webhook");
+    let operator = cluster.operator(of_kind(&release, "Deployment")).await;
+    cluster.main_job("default", "second").await;
+    drop(operator);
+
+    let kept = cluster.json(&["get", "webhooks"]).await["items"].clone();
+    cluster.helm(&["uninstall", "orion-operator"]);
+    assert!(
+        !cluster
+            .is_there(&[
+                "deployment,clusterrole,serviceaccount",
+                "-n",
+                OWN,
+                "-l",
+                "app.kubernetes.io/part-of=orion-operator"
+            ])
+            .await
+    );
+    assert_eq!(uids(&cluster.definitions().await), uids(&before));
+    assert_eq!(cluster.json(&["get", "webhooks"]).await["items"], kept);
+
+    // A release of the same name takes over what it kept.
+    let gone: Vec<&str> = values.iter().copied().chain(["crds.keep=false"]).collect();
+    let release = cluster.release("install", CHART, &gone);
+    assert_eq!(uids(&cluster.definitions().await), uids(&before));
+    let operator = cluster.operator(of_kind(&release, "Deployment")).await;
+    cluster.kubectl(&["delete", "webhooks", "--all", "--timeout=50s"]).await;
+    assert_eq!(cluster.sim.webhooks().len(), 0);
+    drop(operator);
+    cluster.helm(&["uninstall", "orion-operator"]);
+    until("the definitions are gone", async || cluster.definitions().await.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_4_installs_upgrades_and_uninstalls() {
+    lives("helm_4_installs_upgrades_and_uninstalls", "helm4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_3_installs_upgrades_and_uninstalls() {
+    lives("helm_3_installs_upgrades_and_uninstalls", "helm3").await;
+}
+
+/// Roles only; and what is rendered where its definition is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn some_namespaces_and_monitors_where_they_are_known() {
+    let Some(cluster) = Cluster::start("some_namespaces_and_monitors_where_they_are_known", "helm4").await else {
+        return;
+    };
+    cluster.plane.install_crds(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/crds"))).await.unwrap();
+    cluster.kubectl(&["create", "namespace", "team-a"]).await;
+    let url = format!("orion.url={}", cluster.sim.url());
+    let token = format!("orion.token={TOKEN}");
+    let [metrics, probes] = ports();
+    let values = [
+        url.as_str(),
+        &token,
+        &metrics,
+        &probes,
+        "crds.enabled=false",
+        "watchNamespaces={team-a}",
+        "metrics.serviceMonitor.enabled=true",
+    ];
+    let release = cluster.release("install", CHART, &values);
+    let kinds = |release: &[Value]| {
+        release.iter().map(|object| object["kind"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let expected = ["Deployment", "Role", "RoleBinding", "Secret", "Service", "ServiceAccount"];
+    assert_eq!(kinds(&release), expected.map(str::to_owned).into());
+    cluster.holds(&release).await;
+    cluster.admits(&of_kind(&release, "Deployment")["spec"]["template"]).await.unwrap();
+    let operator = cluster.operator(of_kind(&release, "Deployment")).await;
+    cluster.main_job("team-a", "mine").await;
+    drop(operator);
+
+    let strict: Vec<&str> = values.iter().copied().chain(["metrics.serviceMonitor.renderMode=failIfMissing"]).collect();
+    let strict: Vec<&str> = strict.iter().flat_map(|value| ["--set", value]).collect();
+    let args = [&["upgrade", "orion-operator", CHART, "-n", OWN][..], &strict].concat();
+    let refused = run(cluster.helm.command(cluster.plane.admin_kubeconfig()).args(&args));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("the cluster has no ServiceMonitor"), "{refused:?}");
+    // A stand-in for the definition of the Prometheus operator.
+    let crd = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "servicemonitors.monitoring.coreos.com", "annotations": {"api-approved.kubernetes.io": "unapproved"}},
+        "spec": {
+            "group": "monitoring.coreos.com", "scope": "Namespaced",
+            "names": {"kind": "ServiceMonitor", "plural": "servicemonitors", "singular": "servicemonitor"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
+        },
+    });
+    cluster.plane.apply(&crd.to_string()).await.unwrap();
+    cluster
+        .kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "--timeout=30s",
+            "crd",
+            "servicemonitors.monitoring.coreos.com",
+        ])
+        .await;
+    let release = cluster.release("upgrade", CHART, &values);
+    assert!(kinds(&release).contains("ServiceMonitor"));
+    cluster.holds(&release).await;
+}
+
+/// The apiserver takes every set of values, and so does kubeconform with the apiserver's own schemas.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_apiserver_takes_every_set_of_values() {
+    let test = "the_apiserver_takes_every_set_of_values";
+    let Some(cluster) = Cluster::start(test, "helm4").await else { return };
+    cluster.plane.install_crds(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/crds"))).await.unwrap();
+    for namespace in ["team-a", "team-b"] {
+        cluster.kubectl(&["create", "namespace", namespace]).await;
+    }
+    let schemas = cluster.directory.path().join("schemas");
+    std::fs::create_dir(&schemas).unwrap();
+    let openapi = serde_json::from_str(&cluster.kubectl(&["get", "--raw", "/openapi/v2"]).await).unwrap();
+    assert!(schemas::write(&openapi, &schemas) > 100);
+    let locations = schemas::locations(&schemas).map(|location| ["-schema-location".to_owned(), location]).concat();
+    let kubeconform = tool(test, "kubeconform");
+    let conforms = |file: &str| {
+        // There are no schemas of these kinds here.
+        let skipped = "ServiceMonitor,PodMonitor,PrometheusRule";
+        let args = ["-strict", "-skip", skipped, file];
+        kubeconform.as_ref().map(|path| run(Command::new(path).args(&locations).args(args)))
+    };
+    for values in sets_of_values() {
+        let rendered = cluster.helm.template(&["-f", values.to_str().unwrap()]);
+        let all = cluster.directory.path().join("all.yaml");
+        std::fs::write(&all, &rendered).unwrap();
+        if let Some(output) = conforms(all.to_str().unwrap()) {
+            assert!(output.status.success(), "{values:?}: {}", String::from_utf8_lossy(&output.stdout));
+        }
+        // What the apiserver has definitions of.
+        let known = objects(&rendered).into_iter().filter(|object| object["apiVersion"] != "monitoring.coreos.com/v1");
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": known.collect::<Vec<_>>()});
+        let file = cluster.directory.path().join("known.json");
+        std::fs::write(&file, list.to_string()).unwrap();
+        let file = file.to_str().unwrap();
+        let args = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", file];
+        cluster.kubectl(&args).await;
+        let deployment = of_kind(list["items"].as_array().unwrap(), "Deployment").clone();
+        cluster.admits(&deployment["spec"]["template"]).await.unwrap();
+    }
+    // The check finds what it is for.
+    let wrong = cluster.directory.path().join("wrong.yaml");
+    let rendered = cluster.helm.template(&[]).replace("revisionHistoryLimit:", "revisionHistoryLimits:");
+    std::fs::write(&wrong, rendered).unwrap();
+    if let Some(output) = conforms(wrong.to_str().unwrap()) {
+        assert!(!output.status.success(), "{output:?}");
+    }
+}
+
+/// For people without Helm: as the head of the file says. And who has the role edit may use Webhooks, not their status.
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_manifests_do_the_main_job() {
+    let Some(cluster) = Cluster::start("plain_manifests_do_the_main_job", "helm4").await else { return };
+    cluster.token_secret(&format!("--from-literal=url={}", cluster.sim.url())).await;
+    let file = format!("{ROOT}/examples/install.yaml");
+    for _first_and_again in 0..2 {
+        cluster.kubectl(&["apply", "--server-side", "-f", &file]).await;
+    }
+    let manifests = objects(&std::fs::read_to_string(&file).unwrap());
+    cluster.holds(&manifests).await;
+    let mut deployment = of_kind(&manifests, "Deployment").clone();
+    cluster.admits(&deployment["spec"]["template"]).await.unwrap();
+    // The file's ports may be taken on this machine.
+    let container = &mut deployment["spec"]["template"]["spec"]["containers"][0];
+    for (index, old) in [8080, 8081].into_iter().enumerate() {
+        let new = free_port();
+        assert_eq!(container["ports"][index]["containerPort"], old);
+        container["ports"][index]["containerPort"] = json!(new);
+        for argument in container["args"].as_array_mut().unwrap() {
+            *argument = json!(argument.as_str().unwrap().replace(&format!(":{old}"), &format!(":{new}")));
+        }
+    }
+    let _operator = cluster.operator(&deployment).await;
+    cluster.main_job("default", "plain").await;
+
+    for (role, user) in [("edit", "editor"), ("view", "viewer")] {
+        let (role, who) = (format!("--clusterrole={role}"), format!("--user={user}"));
+        cluster.kubectl(&["create", "rolebinding", user, "-n", "default", &role, &who]).await;
+    }
+    let may = async |user: &str, args: &[&str]| {
+        let user = format!("--as={user}");
+        cluster.plane.kubectl_ok(&[&["auth", "can-i", "-n", "default", &user], args].concat()).await.is_ok()
+    };
+    let (webhooks, connections) = ("webhooks.orion-operator.dev", "orionconnections.orion-operator.dev");
+    until("the roles are gathered", async || may("editor", &["create", webhooks]).await).await;
+    until("the roles are gathered", async || may("viewer", &["list", webhooks]).await).await;
+    assert!(may("editor", &["delete", connections]).await);
+    assert!(!may("editor", &["patch", webhooks, "--subresource=status"]).await);
+    assert!(!may("editor", &["create", "clusterorionconnections.orion-operator.dev"]).await);
+    assert!(!may("viewer", &["create", webhooks]).await);
+}

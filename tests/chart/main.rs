@@ -1,0 +1,9 @@
+//! The Helm chart: what it renders, and what becomes of it on a real kube-apiserver.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod live;
+mod published;
+mod rendered;
+mod schemas;
+mod tools;

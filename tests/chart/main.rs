@@ -6,5 +6,6 @@ mod cluster;
 mod live;
 mod published;
 mod rendered;
+mod rights;
 mod schemas;
 mod tools;

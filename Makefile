@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gitops soak coverage mutants lint generate
+.PHONY: help demo test test-gitops image test-image soak coverage mutants lint generate
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -24,6 +24,13 @@ GITOPS_TOOLS := kstatus argocd source-controller kustomize-controller helm-contr
 test-gitops: ## Flux itself with the operator, and how GitOps tools read the status: nothing skipped
 	@hack/tools $(GITOPS_TOOLS) >/dev/null
 	@NOTHING_SKIPPED=yes $(CARGO) test -p orion-operator --test gitops --test flux
+
+image: ## The OCI image, without a container engine, in target/image: the same commit gives the same digest (a quarter of an hour)
+	@hack/image
+
+test-image: ## Makes the image and tests it: what is in it, and that it does the main job; as root, nothing skipped
+	@hack/image
+	@NOTHING_SKIPPED=yes $(CARGO) test -p orion-operator --test image
 
 soak: ## Worlds by chance, as many as SEEDS says: make soak SEEDS=1000000
 	@SEEDS=$(or $(SEEDS),100000) $(CARGO) test --profile simulation -p orion-operator --test simulation every_seed_ends_well -- --nocapture

@@ -69,9 +69,15 @@ fn its_webhook_is_one() {
 #[test]
 fn what_pages_link_to_is_there() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    for page in
-        ["README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/security.md", "docs/guarantees.md", "docs/gitops.md"]
-    {
+    for page in [
+        "README.md",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+        "docs/security.md",
+        "docs/guarantees.md",
+        "docs/gitops.md",
+        "docs/install.md",
+    ] {
         let text = std::fs::read_to_string(root.join(page)).unwrap();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::tools::{Helm, arguments, objects, ok};
 
-const TOKEN: &str = "token-of-the-chart-tests";
+pub const TOKEN: &str = "token-of-the-chart-tests";
 pub const OWN: &str = "orion-system";
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, OWN, free_port, ports, until};
+use super::page::{Desk, commands};
 use super::schemas;
 use super::tools::{CHART, ROOT, objects, of_kind, ok, run, sets_of_values, tool};
 
@@ -216,15 +217,16 @@ async fn the_apiserver_takes_every_set_of_values() {
     }
 }
 
-/// For people without Helm: as the head of the file says. And who has the role edit may use Webhooks, not their status.
+/// For people without Helm: as docs/install.md says. And who has the role edit may use Webhooks, not their status.
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_manifests_do_the_main_job() {
     let Some(cluster) = Cluster::start("plain_manifests_do_the_main_job", "helm4").await else { return };
-    cluster.token_secret(&format!("--from-literal=url={}", cluster.sim.url())).await;
+    Desk::new(&cluster).follow(&cluster, &commands("Without Helm")[0], &[]);
+    let installed = cluster.json(&["get", "deployment", "orion-operator", "-n", OWN]).await;
+    let image = &installed["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert_eq!(image, "registry.example.com/orion-operator:0.1.0");
     let file = format!("{ROOT}/examples/install.yaml");
-    for _first_and_again in 0..2 {
-        cluster.kubectl(&["apply", "--server-side", "-f", &file]).await;
-    }
+    cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file]).await;
     let manifests = objects(&std::fs::read_to_string(&file).unwrap());
     cluster.holds(&manifests).await;
     let mut deployment = of_kind(&manifests, "Deployment").clone();

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod live;
+mod page;
 mod published;
 mod rendered;
 mod rights;

@@ -12,16 +12,19 @@ pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/orion-opera
 /// The least Kubernetes that the chart is for. Helm 3, made from its module, takes 1.20 where no cluster tells.
 const KUBERNETES: &str = "1.31.0";
 
-/// The path of a tool, or `None` where it can neither be found nor made. Then `test` says so past libtest's capture, and
-/// `hack/test` counts it as skipped.
+/// The path of a tool, or `None` where it can neither be found nor made. Then `test` is skipped.
 pub fn tool(test: &str, name: &str) -> Option<PathBuf> {
     let output = Command::new("hack/tools").arg(name).current_dir(ROOT).stderr(Stdio::inherit()).output().unwrap();
     if output.status.success() {
         return Some(PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()));
     }
-    let line = format!("skipped: {test}: {name} is not there and could not be made, see above\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    skip(test, &format!("{name} is not there and could not be made, see above"));
     None
+}
+
+/// Says past libtest's capture that a test is skipped; `hack/test` counts it.
+pub fn skip(test: &str, why: &str) {
+    std::io::stderr().write_all(format!("skipped: {test}: {why}\n").as_bytes()).unwrap();
 }
 
 /// A Helm that reads and writes nothing of the user's.

@@ -50,7 +50,7 @@ impl Desk {
             if name == "values.yaml" {
                 let [metrics, probes] = desk.ports;
                 text += &format!("metrics: {{port: {metrics}}}\nprobes: {{port: {probes}}}\n");
-                text += "extraArgs: [--create-settle=4s, --orion-timeout=1s]\n";
+                text += "extraArgs: [--create-settle=4s, --orion-timeout=1s, --interval=2s, --min-interval=1s]\n";
             }
             desk.write(name, &text);
         }
@@ -211,6 +211,34 @@ async fn a_move_creates_nothing() {
     all_are_ready(&new).await;
     assert_eq!(ids(&new).await, before);
     assert_eq!((old.sim.count(Operation::Create), old.sim.webhooks().len()), (2, 2));
+}
+
+/// Without annotations, and before Orion's list was read: there may be two, and then there is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_from_git_leaves_one() {
+    let test = "a_move_from_git_leaves_one";
+    let Some((old, _, operator)) = installed(test, "helm4").await else { return };
+    old.main_job("default", "hook").await;
+    drop(operator);
+    let mut hook = old.json(&["get", "webhook", "hook"]).await;
+    hook["metadata"] = json!({"name": "hook"});
+
+    let Some(new) = Cluster::start_with(test, "helm4", Arc::clone(&old.sim)).await else { return };
+    secrets_are_brought_along(&old, &new).await;
+    let desk = Desk::new(&new);
+    let uid = old.kubectl(&["get", "namespace", OWN, "-o", "jsonpath={.metadata.uid}"]).await;
+    desk.write("instance-id", &uid);
+    let [_, import] = commands("Move to another cluster").try_into().unwrap();
+    desk.write("objects.json", &hook.to_string());
+    desk.follow(&new, &import, &[]);
+    let _operator = self::operator(&new).await;
+    until("one is left, and its id is known", async || {
+        let recorded = ids(&new).await["hook"].clone();
+        let left: Vec<String> = new.sim.webhooks().into_iter().map(|webhook| webhook.id).collect();
+        left == [recorded]
+    })
+    .await;
+    all_are_ready(&new).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,7 +43,7 @@ pub enum ClusterError {
     #[error("the kubeconfig: {0}")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
     #[error("the client of the apiserver: {0}")]
-    Client(kube::Error),
+    Client(#[from] kube::Error),
     #[error(
         "cannot read the namespace {namespace}, whose UID is the instance id: {why}. Allow it, or give --instance-id"
     )]
@@ -56,6 +56,14 @@ impl ClusterArgs {
     /// # Errors
     /// There is no configuration, or it does not make sense.
     pub(super) async fn client(&self) -> Result<Client, ClusterError> {
+        Client::try_from(self.config().await?).map_err(ClusterError::Client)
+    }
+
+    /// How the apiserver is reached.
+    ///
+    /// # Errors
+    /// There is no configuration.
+    pub(super) async fn config(&self) -> Result<Config, ClusterError> {
         let mut config = match &self.kubeconfig {
             Some(path) => {
                 Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?
@@ -65,7 +73,7 @@ impl ClusterArgs {
         // A repeated write could meet its own first try; every write here is decided afresh instead.
         config.default_retry = false;
         config.read_timeout = Some(controller::APISERVER_SILENCE);
-        Client::try_from(config).map_err(ClusterError::Client)
+        Ok(config)
     }
 
     /// The identity of the installation.

@@ -7,24 +7,30 @@ use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::cluster::{APISERVER_TIMEOUT, ClusterArgs, ClusterError, named};
 use super::connection::{ConnectionArgs, ConnectionError};
+use super::election::{self, ElectionArgs, Electorate};
 use crate::api::{Access, parse_duration};
 use crate::controller::{
     self, ConnectionHandle, ConnectionKey, ConnectionSettings, ContextConfig, SystemClock, Terms, Watching,
 };
+use crate::fence::Fence;
+use crate::health::{Health, Phase};
+use crate::leader::{Elector, Lost, Office};
 use crate::metrics::Metrics;
 use crate::plan::Settings;
-use crate::server;
 use crate::telemetry::{self, LogFormat};
+use crate::{apiserver, server};
 
-/// In flight work has this long to end after the first signal.
-const DRAIN: Duration = Duration::from_secs(25);
+/// In flight work has this long to end after the first signal; then the Lease is let go, which takes 3.3 s at most with
+/// the usual times: 25 s in all.
+const DRAIN: Duration = Duration::from_secs(21);
 
 /// Whether webhooks carry the owner marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,6 +80,9 @@ pub struct RunArgs {
     /// Change nothing at Orion; say in the status what would be done
     #[arg(long, env = "ORION_OPERATOR_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
+    /// Whether several processes may run.
+    #[command(flatten)]
+    pub election: ElectionArgs,
     /// Address of /metrics, or 0 for off
     #[arg(long, env = "ORION_OPERATOR_METRICS_BIND_ADDRESS", value_name = "ADDRESS", default_value = ":8080", value_parser = parse_bind)]
     pub metrics_bind_address: Bind,
@@ -106,6 +115,10 @@ pub enum RunError {
     Connection(#[from] ConnectionError),
     #[error("cannot listen on {address}: {source}. Give another address, or 0 to switch it off")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error("{0}")]
+    Election(String),
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
     #[error("the runtime: {0}")]
     Runtime(std::io::Error),
     #[error("logging: {0}")]
@@ -127,8 +140,17 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, RunError> {
 }
 
 async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
-    let connection = default_connection(&args)?;
-    let client = args.cluster.client().await?;
+    let terms = args.election.terms()?;
+    let fence = if terms.is_some() { Fence::closed() } else { Fence::open() };
+    let connection = default_connection(&args, &fence)?;
+    let health = Arc::new(Health::default());
+    let cluster = args.cluster.config().await?;
+    let client = apiserver::client(cluster.clone(), &fence, &health).map_err(ClusterError::Client)?;
+    let mut signals = Signals::new().map_err(RunError::Signals)?;
+    let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+    let metrics = Arc::new(Metrics::default());
+    listen(args.health_probe_bind_address, server::probes(Arc::clone(&health)), &ended).await?;
+    listen(args.metrics_bind_address, server::metrics(Arc::clone(&metrics)), &ended).await?;
     let instance = args.cluster.instance(&client).await?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -136,11 +158,34 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
         instance_id = instance.as_str(),
         "starting"
     );
-    let stop = CancellationToken::new();
-    let metrics = Arc::new(Metrics::default());
-    let (ready, is_ready) = watch::channel(false);
-    listen(args.health_probe_bind_address, server::probes(is_ready), &stop).await?;
-    listen(args.metrics_bind_address, server::metrics(Arc::clone(&metrics)), &stop).await?;
+
+    let watching =
+        Watching { namespaces: args.cluster.namespaces(), label_selector: args.watch_label_selector.clone() };
+    let electorate = terms.map(|terms| Electorate {
+        config: cluster,
+        namespace: args.cluster.own_namespace(),
+        watched: watching.namespaces.clone(),
+        selector: watching.label_selector.clone(),
+        terms,
+    });
+    let elected = electorate.as_ref().map(|electorate| electorate.elector(Office::Webhooks, fence.clone()));
+    let mut elector = elected.transpose().map_err(ClusterError::Client)?;
+    if let Some(elector) = &mut elector {
+        info!("waiting for the Lease");
+        health.enter(Phase::Standby);
+        tokio::select! {
+            () = elector.acquire() => health.enter(Phase::Filling),
+            signal = signals.next() => {
+                info!("{signal}: stopping; this process did not lead");
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+    // Where a selector divides the Webhooks among processes, one of these writes the status of the connections.
+    let speaks = match electorate.filter(|_| watching.label_selector.is_some()) {
+        Some(electorate) => electorate.speak(stop.clone()).map_err(ClusterError::Client)?,
+        None => watch::channel(true).1,
+    };
     let config = ContextConfig {
         client,
         settings: Settings {
@@ -156,44 +201,84 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
         clock: Arc::new(SystemClock),
         apiserver_timeout: APISERVER_TIMEOUT,
         concurrency: args.max_concurrent_reconciles,
+        fence,
+        speaks,
+        health,
     };
-    let watching =
-        Watching { namespaces: args.cluster.namespaces(), label_selector: args.watch_label_selector.clone() };
-    let work = tokio::spawn(controller::run(config, watching, metrics, ready, stop.clone()));
-    Ok(until_stopped(work, &stop).await)
+    let work = tokio::spawn(controller::run(config, watching, metrics, stop.clone()));
+    let code = until_stopped(work, elector, &mut signals, &stop).await;
+    ended.cancel();
+    Ok(code)
 }
 
-/// The first signal stops the watches and lets what is in flight end; the second one ends the process.
-async fn until_stopped(mut work: tokio::task::JoinHandle<()>, stop: &CancellationToken) -> ExitCode {
-    let mut signals = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => {
-            error!(%error, "signals cannot be received");
-            return ExitCode::FAILURE;
-        }
-    };
+/// The first signal stops the watches and lets what is in flight end; the second one ends the process. Who leads no longer
+/// ends at once.
+async fn until_stopped(
+    mut work: JoinHandle<()>,
+    mut elector: Option<Elector>,
+    signals: &mut Signals,
+    stop: &CancellationToken,
+) -> ExitCode {
+    let mut lost = Box::pin(election::hold(elector.as_mut()));
     tokio::select! {
-        _ = signals.0.recv() => info!("SIGTERM: finishing what is in flight"),
-        _ = signals.1.recv() => info!("SIGINT: finishing what is in flight"),
+        signal = signals.next() => info!("{signal}: finishing what is in flight"),
         _ = &mut work => {
             error!("the controller ended by itself; exiting so that it is started again");
             return ExitCode::FAILURE;
         }
+        lost = &mut lost => return step_down(&lost),
     }
     stop.cancel();
-    tokio::select! {
-        ended = tokio::time::timeout(DRAIN, &mut work) => match ended {
-            Ok(_) => info!("stopped"),
-            Err(_) => warn!("stopped, with calls cut off that did not end in time; the next start finds out what became of them"),
-        },
-        _ = signals.0.recv() => warn!("second signal: stopping at once"),
-        _ = signals.1.recv() => warn!("second signal: stopping at once"),
+    // The Lease is renewed until all is done: nobody is to begin before.
+    let is_done = tokio::select! {
+        ended = tokio::time::timeout(DRAIN, &mut work) => ended.is_ok(),
+        signal = signals.next() => {
+            warn!("{signal}, the second one: stopping at once");
+            return ExitCode::SUCCESS;
+        }
+        lost = &mut lost => return step_down(&lost),
+    };
+    drop(lost);
+    if is_done {
+        if let Some(elector) = elector {
+            elector.release().await;
+        }
+        info!("stopped");
+    } else {
+        warn!("stopped, with calls cut off that did not end in time; the next start finds out what became of them");
     }
     ExitCode::SUCCESS
 }
 
-fn default_connection(args: &RunArgs) -> Result<Option<(Arc<ConnectionHandle>, Terms)>, RunError> {
-    let Some(orion) = args.connection.orion()? else {
+fn step_down(lost: &Lost) -> ExitCode {
+    match lost {
+        Lost::Taken => error!("leads no longer, as another process does: exiting"),
+        Lost::Late => error!("leads no longer, as the Lease was not renewed in time: exiting"),
+    }
+    ExitCode::FAILURE
+}
+
+/// What asks the process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn default_connection(args: &RunArgs, fence: &Fence) -> Result<Option<(Arc<ConnectionHandle>, Terms)>, RunError> {
+    let Some(orion) = args.connection.orion(fence)? else {
         info!("no --orion-url: there is no default connection");
         return Ok(None);
     };

@@ -8,7 +8,7 @@ use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::orion::boot_time;
+use crate::boot::boot_time;
 use crate::plan::{Boot, backoff};
 
 /// Source of time, and of chance.

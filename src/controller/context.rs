@@ -10,7 +10,7 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
@@ -18,6 +18,8 @@ use super::connections::{ConnectionHandle, ConnectionKey, Offer, Reached, Regist
 use super::events;
 use super::watch::Watching;
 use crate::api::{CREATE_ATTEMPT, Webhook, WebhookSpec};
+use crate::fence::Fence;
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::plan::{Boot, Memory, Settings};
 
@@ -57,6 +59,12 @@ pub struct ContextConfig {
     pub apiserver_timeout: Duration,
     /// Reconciles at once, over all namespaces.
     pub concurrency: u16,
+    /// Until when anything may be changed.
+    pub fence: Fence,
+    /// Whether this process writes the status of connections: among shards one does.
+    pub speaks: watch::Receiver<bool>,
+    /// Where it is told how the process is.
+    pub health: Arc<Health>,
 }
 
 /// Caches of what is watched, and the way to bring a Webhook back; one of each for each scope.
@@ -87,6 +95,9 @@ pub struct Context {
     /// Others may have Webhooks of the same namespaces: this one watches only those with certain labels.
     pub(super) is_shard: bool,
     pub(super) stop: CancellationToken,
+    pub(super) fence: Fence,
+    pub(super) speaks: watch::Receiver<bool>,
+    pub(super) health: Arc<Health>,
     namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
     wakes: Vec<mpsc::UnboundedSender<ObjectRef<Guarded>>>,
     entries: Mutex<HashMap<ObjectRef<Webhook>, Entry>>,
@@ -123,6 +134,9 @@ impl Context {
             watched: watching.namespaces.clone(),
             is_shard: watching.label_selector.is_some(),
             stop,
+            fence: config.fence,
+            speaks: config.speaks,
+            health: config.health,
             namespaces,
             wakes,
             entries: Mutex::default(),

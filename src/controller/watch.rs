@@ -17,16 +17,17 @@ use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use rand::RngExt;
-use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::background::keep;
 use super::clock::{Clock, chance, watch_backoff};
 use super::connections::{self, ConnectionHandle, ConnectionKey, ConnectionObject, ConnectionWatch, Terms, Users};
 use super::context::{Caches, Context, ContextConfig, Guarded};
 use super::orphans::watch_for_orphans;
 use super::reconcile::{ReconcileError, log_error, reconcile};
 use crate::api::{ClusterOrionConnection, OrionConnection, Webhook};
+use crate::health::Phase;
 use crate::metrics::Metrics;
 use crate::plan::backoff;
 
@@ -56,14 +57,8 @@ impl Watching {
     }
 }
 
-/// Watches and reconciles until `stop`, then finishes what is in flight. `ready` turns true when all caches are filled.
-pub async fn run(
-    config: ContextConfig,
-    watching: Watching,
-    metrics: Arc<Metrics>,
-    ready: Sender<bool>,
-    stop: CancellationToken,
-) {
+/// Watches and reconciles until `stop`, then finishes what is in flight.
+pub async fn run(config: ContextConfig, watching: Watching, metrics: Arc<Metrics>, stop: CancellationToken) {
     let (mut loops, mut filled, mut connections) = (Vec::new(), Vec::new(), Vec::new());
     let mut caches = Caches { webhooks: Vec::new(), secrets: Vec::new(), namespaces: None, wakes: Vec::new() };
     let mut secrets = Vec::new();
@@ -112,8 +107,7 @@ pub async fn run(
     }
     users.extend(namespaces.map(|(_, events)| follow_namespaces(&context, events)));
     for user in users {
-        let stop = stop.clone();
-        tokio::spawn(async move { stop.run_until_cancelled(user).await });
+        keep(&context.health, stop.clone(), "watches of Secrets and Namespaces", user);
     }
 
     // A scope begins when its Secrets are known by name, whatever becomes of the others. Not when Namespaces are: what
@@ -143,10 +137,11 @@ pub async fn run(
             }
         });
     }
+    let health = Arc::clone(&context.health);
     tokio::spawn(async move {
         if future::join_all(filled).await.iter().all(Result::is_ok) {
             info!("caches are filled");
-            ready.send_replace(true);
+            health.enter(Phase::Serving);
         }
     });
     future::join_all(running).await;
@@ -194,18 +189,18 @@ fn serve_connections<K: ConnectionObject>(
 /// What goes on around the default connection. Its objects' have theirs from their reconcile.
 fn tend_default(context: &Arc<Context>, handle: Arc<ConnectionHandle>) {
     let (mut revisions, stop) = (handle.subscribe(), context.stop.clone());
-    let tended = Arc::clone(&handle);
-    let token = stop.clone();
-    tokio::spawn(async move { tended.tend(token).await });
+    let (tended, token) = (Arc::clone(&handle), stop.clone());
+    let tending = async move { tended.tend(token).await };
     let (waking, key) = (Arc::clone(context), handle.key.clone());
     let wakes = async move {
         while revisions.changed().await.is_ok() {
             waking.wake(&key);
         }
     };
-    let token = stop.clone();
-    tokio::spawn(async move { token.run_until_cancelled(wakes).await });
-    tokio::spawn(watch_for_orphans(Arc::clone(context), handle, stop));
+    let orphans = watch_for_orphans(Arc::clone(context), handle, stop.clone());
+    keep(&context.health, stop.clone(), "news of the default connection", wakes);
+    keep(&context.health, stop.clone(), "waits of the default connection", tending);
+    keep(&context.health, stop, "orphans of the default connection", orphans);
 }
 
 fn error_policy(guarded: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {

@@ -16,13 +16,14 @@ use super::credentials::{Credentials, Source, same};
 use super::limit::{Limiter, RateLimit};
 use super::login::{Login, login_url};
 use super::paging::{LIMIT, LIST_AT_MOST, Memory, Next, Pager};
-use super::punctual::boot_time;
 use super::reach::Reach;
 use super::session::Session;
 use super::transport::{Answer, Body, Call, ConfigError, Transport};
 use super::wire;
 use super::{Listing, Orion};
 use crate::api::{Capabilities, Desired, Endpoint, Failure, FailureClass, RemoteWebhook, Support};
+use crate::boot::boot_time;
+use crate::fence::Fence;
 
 /// All but the unreserved characters of RFC 3986 is encoded in an id.
 const ID: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -50,11 +51,13 @@ pub struct ConnectionConfig {
     pub list_at_most: usize,
     /// Whether the proxies of the environment (`HTTPS_PROXY` and so on) are used: for the admin's connections only.
     pub system_proxy: bool,
+    /// Until when anything may be changed.
+    pub fence: Fence,
 }
 
 impl ConnectionConfig {
     /// A connection with the defaults: 10 s, 20 requests per second with a burst of 40, the usual login path, no scopes,
-    /// any address, the proxies of the environment.
+    /// any address, the proxies of the environment, no end of its time.
     #[must_use]
     pub fn new(endpoint: Endpoint, auth: Arc<dyn Source>) -> Self {
         Self {
@@ -68,6 +71,7 @@ impl ConnectionConfig {
             reach: Reach::Anywhere,
             list_at_most: LIST_AT_MOST,
             system_proxy: true,
+            fence: Fence::open(),
         }
     }
 }
@@ -113,10 +117,12 @@ impl HttpOrion {
             reach,
             list_at_most,
             system_proxy,
+            fence,
         } = config;
         let collection = Url::parse(&format!("{endpoint}/webhooks/")).map_err(|_| ConfigError::Endpoint)?;
         let login_url = login_url(&endpoint, login_path.as_deref())?;
-        let transport = Arc::new(Transport::new(&endpoint, timeout, ca_pem.as_deref(), system_proxy, reach)?);
+        let transport =
+            Arc::new(Transport::new(&endpoint, timeout, ca_pem.as_deref(), system_proxy, reach)?.fenced(fence));
         let limiter = Arc::new(Limiter::new(rate_limit));
         let login = Login {
             transport: Arc::clone(&transport),

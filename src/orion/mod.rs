@@ -30,8 +30,6 @@ pub use self::reach::Reach;
 pub use self::sources::{GivenCell, NoCredentials, PasswordFiles, TokenFile};
 pub use self::transport::ConfigError;
 
-pub(crate) use self::punctual::boot_time;
-
 use crate::api::{Capabilities, Desired, Endpoint, Failure, RemoteWebhook};
 
 /// All webhooks of one Orion, as far as one pass over its pages can tell.

@@ -21,9 +21,11 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::classify::{Asked, Unusable, served, unsendable};
-use super::punctual::{Punctual, boot_time};
+use super::punctual::Punctual;
 use super::reach::{PublicResolver, Reach, SystemResolver};
 use crate::api::{Endpoint, Failure};
+use crate::boot::boot_time;
+use crate::fence::Fence;
 
 /// The largest body that is read, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -158,6 +160,7 @@ pub(super) struct Transport {
     client: Client,
     host: String,
     timeout: Duration,
+    fence: Fence,
 }
 
 impl Transport {
@@ -212,7 +215,12 @@ impl Transport {
         }
         let problem = if certificates.is_some() { ConfigError::Ca } else { ConfigError::Client };
         let client = builder.build().map_err(|_| problem)?;
-        Ok(Self { client, host: endpoint.host(), timeout })
+        Ok(Self { client, host: endpoint.host(), timeout, fence: Fence::open() })
+    }
+
+    /// The same, which changes nothing once `fence` is closed.
+    pub(super) fn fenced(self, fence: Fence) -> Self {
+        Self { fence, ..self }
     }
 
     /// The host, for messages.
@@ -255,6 +263,9 @@ impl Transport {
     }
 
     async fn exchange(&self, call: Call, token: Option<&SecretString>, until: Duration) -> Result<Answer, Failure> {
+        if call.method != Method::GET && !self.fence.allows(boot_time()) {
+            return Err(unsendable("this process leads no longer"));
+        }
         let mut request = self.client.request(call.method.clone(), call.url);
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, authorization(token)?);
@@ -263,7 +274,7 @@ impl Transport {
             request = request.header(IDEMPOTENCY_KEY, key);
         }
         if let Some(Body { bytes, kind }) = call.body {
-            let body = reqwest::Body::wrap(Punctual::new(bytes, until));
+            let body = reqwest::Body::wrap(Punctual::new(bytes, until, self.fence.clone()));
             request = request.header(CONTENT_TYPE, kind).body(body);
         }
         let asked = Asked { host: &self.host, method: &call.method };

@@ -11,6 +11,7 @@ use orion_operator::api::{Access, InstanceId};
 use orion_operator::controller::{
     self, Clock, ConnectionHandle, ConnectionKey, ConnectionSettings, ContextConfig, Terms, Watching,
 };
+use orion_operator::fence::Fence;
 use orion_operator::metrics::Metrics;
 use orion_operator::plan::Settings;
 use rand::rngs::SmallRng;
@@ -251,9 +252,12 @@ async fn run(process: Process, stop: CancellationToken) {
         clock,
         apiserver_timeout: Duration::from_secs(10),
         concurrency: 16,
+        fence: Fence::open(),
+        speaks: watch::channel(true).1,
+        health: Arc::default(),
     };
     let watching = Watching { namespaces: None, label_selector: None };
-    controller::run(config, watching, Arc::new(Metrics::default()), watch::Sender::new(false), stop).await;
+    controller::run(config, watching, Arc::new(Metrics::default()), stop).await;
 }
 
 pub fn instance() -> InstanceId {

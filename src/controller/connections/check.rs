@@ -324,8 +324,11 @@ impl<K: ConnectionObject> Checker<K> {
         }
     }
 
-    /// Writes the status if it says something new.
+    /// Writes the status if it says something new, and if this is the process that speaks for connections.
     async fn tell(&self, object: &K, kept: &mut Kept<K>, said: Said) -> Result<(), ApiError> {
+        if !*self.context.speaks.borrow() {
+            return Ok(());
+        }
         let known = object.status();
         let wanted = said.status(known, self.context.clock.wall());
         let is_told = known == Some(&wanted);

@@ -13,6 +13,7 @@ use super::material::{self, Material, Shape, Versions};
 use super::object::ConnectionObject;
 use super::registry::Problem;
 use super::status::Said;
+use crate::controller::background::keep;
 use crate::controller::orphans::watch_for_orphans;
 use crate::orion::GivenCell;
 use crate::plan::Boot;
@@ -94,7 +95,7 @@ impl<K: ConnectionObject> Checker<K> {
             // What goes on around the old one must not go on beside the new one.
             made.tasks.cancel();
         }
-        let (orion, cell) = material::client(&shape, given)?;
+        let (orion, cell) = material::client(&shape, given, &self.context.fence)?;
         let mut handle = ConnectionHandle::new(key.clone(), Arc::new(orion), settings, Arc::clone(&self.context.clock));
         if let Some(made) = &kept.made {
             handle = handle.after(&made.handle, is_another);
@@ -121,11 +122,13 @@ impl<K: ConnectionObject> Checker<K> {
                 }
             }
         };
-        tokio::spawn(until(stop.clone(), wakes));
-        let tended = Arc::clone(handle);
-        let token = stop.clone();
-        tokio::spawn(async move { tended.tend(token).await });
-        tokio::spawn(watch_for_orphans(Arc::clone(&self.context), Arc::clone(handle), stop.clone()));
+        let (tended, token) = (Arc::clone(handle), stop.clone());
+        let tending = async move { tended.tend(token).await };
+        let orphans = watch_for_orphans(Arc::clone(&self.context), Arc::clone(handle), stop.clone());
+        let health = &self.context.health;
+        keep(health, stop.clone(), "news of a connection", wakes);
+        keep(health, stop.clone(), "waits of a connection", tending);
+        keep(health, stop.clone(), "orphans of a connection", orphans);
         stop
     }
 }
@@ -133,8 +136,4 @@ impl<K: ConnectionObject> Checker<K> {
 /// The spec leads where `shape` does.
 pub(super) fn is_at<K: ConnectionObject>(object: &K, shape: &Shape) -> bool {
     object.spec().endpoint().is_ok_and(|endpoint| endpoint == shape.endpoint)
-}
-
-async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
-    stop.run_until_cancelled(work).await;
 }

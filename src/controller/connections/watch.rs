@@ -17,6 +17,7 @@ use tracing::{error, warn};
 use super::check::Checker;
 use super::key::ConnectionKey;
 use super::object::{ConnectionObject, Terms, path};
+use crate::controller::background::keep;
 use crate::controller::clock::{Clock, watch_backoff};
 use crate::controller::context::Context;
 use crate::controller::reconcile::ReconcileError;
@@ -105,6 +106,18 @@ impl<K: ConnectionObject> ConnectionWatch<K> {
     pub(in crate::controller) fn run(self, context: Arc<Context>) -> Running<K> {
         let Self { store, again, changes, events, filled } = self;
         let (stop, metrics) = (context.stop.clone(), Arc::clone(&context.metrics));
+        let (users, mut speaks, operators) = (
+            Users { store: store.clone(), again: again.clone() },
+            context.speaks.clone(),
+            context.operator_namespace.clone(),
+        );
+        let told = async move {
+            // What was not said until now is said now.
+            while speaks.changed().await.is_ok() {
+                users.wake(None, &operators);
+            }
+        };
+        keep(&context.health, stop.clone(), "who speaks for connections", told);
         let checker = Arc::new(Checker::new(context, again));
         let results = Controller::for_stream(events, store.clone())
             .reconcile_on(changes)

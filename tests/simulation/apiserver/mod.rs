@@ -250,7 +250,7 @@ fn place(path: &str) -> Option<(Key, Part)> {
         [plural] => (*plural, "", "", Part::Main),
         _ => return None,
     };
-    ["webhooks", "secrets", "events", "namespaces", "orionconnections", "clusterorionconnections"]
+    ["webhooks", "secrets", "events", "namespaces", "orionconnections", "clusterorionconnections", "leases"]
         .contains(&plural)
         .then(|| ((plural.to_owned(), namespace.to_owned(), name.to_owned()), part))
 }

@@ -1,0 +1,248 @@
+//! The loop of leader election: take the Lease, renew it, let go of it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use rand::RngExt;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tracing::{debug, info, warn};
+
+use super::Terms;
+use super::decide::{Record, Step, decide};
+use crate::api::FIELD_MANAGER;
+use crate::controller::{ApiError, Clock, within};
+use crate::fence::Fence;
+
+/// Why this process leads no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Another holds the Lease.
+    Taken,
+    /// It was not renewed in time: the apiserver did not answer, or this process stood still.
+    Late,
+}
+
+/// What a try came to.
+enum Standing {
+    Leads,
+    Waits(Duration),
+    Lost,
+}
+
+/// One contender for one Lease.
+pub struct Elector {
+    leases: Api<Lease>,
+    name: String,
+    identity: String,
+    terms: Terms,
+    clock: Arc<dyn Clock>,
+    fence: Fence,
+    /// The Lease as it was last seen or written, and since when it is so.
+    seen: Option<(Lease, Duration)>,
+    leads: bool,
+    /// The last trouble with the apiserver that was told.
+    told: Option<String>,
+}
+
+impl Elector {
+    /// A contender. `client` is one that repeats nothing by itself, and best one that nobody else uses; `identity` is given
+    /// to no other process, ever. `fence` is open while it leads.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: String,
+        identity: String,
+        terms: Terms,
+        clock: Arc<dyn Clock>,
+        fence: Fence,
+    ) -> Self {
+        let leases = Api::namespaced(client, namespace);
+        Self { leases, name, identity, terms, clock, fence, seen: None, leads: false, told: None }
+    }
+
+    /// Waits until this process leads.
+    pub async fn acquire(&mut self) {
+        loop {
+            let wait = match self.turn().await {
+                Ok(Standing::Leads) => {
+                    info!(lease = self.name, identity = self.identity, "leads from now on");
+                    return;
+                }
+                // Not longer than until it may be taken: a dead leader is replaced as soon as it can be.
+                Ok(Standing::Waits(rest)) => self.jittered().min(rest + Duration::from_millis(20)),
+                Ok(Standing::Lost) => self.jittered(),
+                Err(error) => {
+                    self.tell(&error);
+                    self.jittered()
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Renews until it is lost; then nothing is changed any more, and whoever asked for this must end.
+    pub async fn hold(&mut self) -> Lost {
+        let lost = self.renew().await;
+        self.leads = false;
+        self.fence.close();
+        match lost {
+            Lost::Taken => warn!(lease = self.name, "another process leads now"),
+            Lost::Late => warn!(lease = self.name, "the Lease was not renewed in time: does the apiserver answer?"),
+        }
+        lost
+    }
+
+    async fn renew(&mut self) -> Lost {
+        loop {
+            let rest = self.fence.until().saturating_sub(self.clock.boot());
+            tokio::time::sleep(self.terms.retry_period.min(rest)).await;
+            // Looked at before anything is sent: a process that stood still must not come back with a write.
+            if !self.fence.allows(self.clock.boot()) {
+                return Lost::Late;
+            }
+            match self.turn().await {
+                Ok(Standing::Leads) => {}
+                Ok(Standing::Waits(_) | Standing::Lost) => return Lost::Taken,
+                Err(error) => self.tell(&error),
+            }
+        }
+    }
+
+    /// Lets go of the Lease, so that another can lead at once. Call it when all work is done.
+    pub async fn release(mut self) {
+        self.fence.close();
+        let Some((mut lease, _)) = self.seen.take().filter(|_| self.leads) else { return };
+        let spec = lease.spec.get_or_insert_default();
+        spec.holder_identity = None;
+        spec.lease_duration_seconds = Some(1);
+        let parameters = parameters();
+        match self.call("let go of the Lease", self.leases.replace(&self.name, &parameters, &lease)).await {
+            Ok(_) => info!(lease = self.name, "let go of the Lease"),
+            Err(error) => warn!(lease = self.name, %error, "could not let go of the Lease; it ends by itself"),
+        }
+    }
+
+    /// One try: a write, and a read before it where what is known may be old.
+    async fn turn(&mut self) -> Result<Standing, ApiError> {
+        if let Some((lease, _)) = self.seen.clone().filter(|_| self.leads) {
+            match self.write(Some(lease), false).await {
+                Err(ApiError::Changed) => {}
+                result => return result,
+            }
+        }
+        let found = self.call("read the Lease", self.leases.get_opt(&self.name)).await?;
+        let now = self.clock.boot();
+        let version = |lease: &Lease| lease.metadata.resource_version.clone();
+        let known = self.seen.take();
+        self.seen = found.map(|lease| {
+            let since = known.filter(|(known, _)| version(known) == version(&lease)).map_or(now, |(_, since)| since);
+            (lease, since)
+        });
+        let record = self.seen.as_ref().map(|(lease, _)| self.record(lease));
+        let unchanged_for = self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| now.saturating_sub(*since));
+        let lease = self.seen.as_ref().map(|(lease, _)| lease.clone());
+        let step = decide(record.as_ref(), &self.identity, self.leads, unchanged_for);
+        debug!(lease = self.name, ?step, "looked at the Lease");
+        let written = match step {
+            Step::Create => self.write(None, true).await,
+            Step::Take => self.write(lease, true).await,
+            Step::Renew => self.write(lease, false).await,
+            Step::Wait(rest) => return Ok(Standing::Waits(rest)),
+            Step::Lost => return Ok(Standing::Lost),
+        };
+        match written {
+            // Somebody was faster.
+            Err(ApiError::Changed) => Ok(Standing::Waits(self.terms.retry_period)),
+            result => result,
+        }
+    }
+
+    /// Writes that we hold it. What is counted from is the time before the write: others count from when they see it.
+    async fn write(&mut self, lease: Option<Lease>, takes: bool) -> Result<Standing, ApiError> {
+        let begun = self.clock.boot();
+        let spec = self.spec(lease.as_ref().and_then(|lease| lease.spec.as_ref()), takes);
+        let parameters = parameters();
+        let written = match lease {
+            Some(mut lease) => {
+                lease.spec = Some(spec);
+                self.call("write the Lease", self.leases.replace(&self.name, &parameters, &lease)).await?
+            }
+            None => {
+                let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+                let lease = Lease { metadata, spec: Some(spec) };
+                self.call("create the Lease", self.leases.create(&parameters, &lease)).await?
+            }
+        };
+        self.seen = Some((written, begun));
+        self.leads = true;
+        self.told = None;
+        self.fence.move_to(begun + self.terms.renew_deadline);
+        Ok(Standing::Leads)
+    }
+
+    fn spec(&self, old: Option<&LeaseSpec>, takes: bool) -> LeaseSpec {
+        let now = MicroTime(self.clock.wall());
+        let changes_hands = takes && old.is_some();
+        let old = old.cloned().unwrap_or_default();
+        let transitions = old.lease_transitions.unwrap_or_default();
+        let seconds = self.terms.lease_duration.as_secs();
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: Some(i32::try_from(seconds).unwrap_or(i32::MAX)),
+            renew_time: Some(now.clone()),
+            acquire_time: if takes { Some(now) } else { old.acquire_time },
+            lease_transitions: Some(if changes_hands { transitions.saturating_add(1) } else { transitions }),
+            ..LeaseSpec::default()
+        }
+    }
+
+    fn record(&self, lease: &Lease) -> Record {
+        let spec = lease.spec.as_ref();
+        let seconds = spec.and_then(|spec| spec.lease_duration_seconds).and_then(|seconds| u64::try_from(seconds).ok());
+        Record {
+            holder: spec.and_then(|spec| spec.holder_identity.clone()),
+            duration: seconds.map_or(self.terms.lease_duration, Duration::from_secs),
+        }
+    }
+
+    async fn call<T>(
+        &self,
+        what: &'static str,
+        future: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, ApiError> {
+        within(self.terms.call(), what, future).await
+    }
+
+    /// Tells trouble once, and again when it is another one.
+    fn tell(&mut self, error: &ApiError) {
+        let text = match error {
+            ApiError::Refused { code: 401 | 403, .. } => format!(
+                "{error}. The ServiceAccount needs get, create and update on Leases of --operator-namespace: see examples/install/rbac.yaml"
+            ),
+            ApiError::Changed | ApiError::Refused { .. } | ApiError::Timeout { .. } | ApiError::Unreachable { .. } => {
+                error.to_string()
+            }
+        };
+        if self.told.as_ref() != Some(&text) {
+            warn!(lease = self.name, "{text}");
+            self.told = Some(text);
+        }
+    }
+
+    /// The retry period, up to a fifth longer: contenders must not come all at once.
+    fn jittered(&self) -> Duration {
+        let more = StdRng::seed_from_u64(self.clock.random()).random_range(0.0..0.2);
+        self.terms.retry_period.mul_f64(1.0 + more)
+    }
+}
+
+fn parameters() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}

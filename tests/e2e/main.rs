@@ -11,6 +11,7 @@ mod faults;
 mod fleet;
 mod gate;
 mod isolation;
+mod leader;
 mod lifecycle;
 mod login;
 mod operator;

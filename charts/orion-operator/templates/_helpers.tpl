@@ -81,6 +81,12 @@ app.kubernetes.io/part-of: orion-operator
 {{- end }}
 {{- end }}
 
+{{/* One pod at a time works: as told, else where there are several. */}}
+{{- define "orion-operator.elects" -}}
+{{- $told := toString .Values.leaderElection.enabled }}
+{{- if or (eq $told "true") (and (ne $told "false") (gt (int .Values.replicaCount) 1)) }}true{{ end }}
+{{- end }}
+
 {{/* There is a default connection. */}}
 {{- define "orion-operator.connects" -}}
 {{- if or .Values.orion.url (and .Values.orion.existingSecret .Values.orion.keys.url) }}true{{ end }}
@@ -91,8 +97,8 @@ app.kubernetes.io/part-of: orion-operator
 {{- $orion := .Values.orion }}
 {{- $connects := include "orion-operator.connects" . }}
 {{- $inline := include "orion-operator.inlineCredentials" . }}
-{{- if and (gt (int .Values.replicaCount) 1) (not .Values.leaderElection.enabled) }}
-{{- fail "replicaCount: more than one pod needs leaderElection.enabled, else two operators work at once" }}
+{{- if and (gt (int .Values.replicaCount) 1) (eq (toString .Values.leaderElection.enabled) "false") }}
+{{- fail "replicaCount: more than one pod needs leader election: leave leaderElection.enabled alone, or set it to true" }}
 {{- end }}
 {{- if and $orion.existingSecret $inline }}
 {{- fail "orion: existingSecret and credentials in values are both set: give one of them" }}

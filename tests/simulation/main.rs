@@ -6,6 +6,7 @@ mod apiserver;
 mod contract;
 mod crash;
 mod faults;
+mod fleet;
 mod leader;
 mod mutant;
 mod mutants;

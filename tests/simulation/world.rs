@@ -13,6 +13,7 @@ use orion_operator::controller::{
 };
 use orion_operator::fence::Fence;
 use orion_operator::metrics::Metrics;
+use orion_operator::orion::RateLimit;
 use orion_operator::plan::Settings;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -42,6 +43,8 @@ pub struct Setting {
     pub latency: (Duration, Duration),
     /// Longest lag of a process' watches.
     pub lag: Duration,
+    /// How often each process may call Orion.
+    pub limit: Option<RateLimit>,
     /// Prints what happens.
     pub is_told: bool,
     /// Keeps what happens.
@@ -108,6 +111,10 @@ impl World {
     pub fn latency(&self, call: &Call) -> Duration {
         let (api, orion) = self.setting.latency;
         self.up_to(if call.of_orion { orion } else { api }, &call.text)
+    }
+
+    pub fn limit(&self) -> Option<RateLimit> {
+        self.setting.limit
     }
 
     pub fn lag(&self, process: usize) -> Duration {

@@ -21,12 +21,13 @@ use crate::health::Health;
 #[error("this process leads no longer, and writes nothing")]
 struct Closed;
 
-/// A client whose writes end with `fence`, and whose watches are told to `health`.
+/// A client whose writes end with `fence`. With `health` its lists and watches are told there: for what fills caches, as
+/// that is repeated until it works.
 ///
 /// # Errors
 /// The configuration does not make sense: certificates that cannot be read, most often.
-pub fn client(config: Config, fence: &Fence, health: &Arc<Health>) -> Result<Client, kube::Error> {
-    let layer = layer_fn(|inner| Gate { inner, fence: fence.clone(), health: Arc::clone(health) });
+pub fn client(config: Config, fence: &Fence, health: Option<&Arc<Health>>) -> Result<Client, kube::Error> {
+    let layer = layer_fn(|inner| Gate { inner, fence: fence.clone(), health: health.cloned() });
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 
@@ -34,7 +35,7 @@ pub fn client(config: Config, fence: &Fence, health: &Arc<Health>) -> Result<Cli
 struct Gate<S> {
     inner: S,
     fence: Fence,
-    health: Arc<Health>,
+    health: Option<Arc<Health>>,
 }
 
 impl<S, B> Service<Request<Body>> for Gate<S>
@@ -55,10 +56,11 @@ where
         if request.method() != Method::GET && !self.fence.allows(boot_time()) {
             return async { Err(Closed.into()) }.boxed();
         }
-        let watched = watched(&request);
+        let watched = self.health.clone().zip(watched(&request));
         let answer = self.inner.call(request);
-        let Some(path) = watched else { return answer.map(|answer| answer.map_err(Into::into)).boxed() };
-        let health = Arc::clone(&self.health);
+        let Some((health, path)) = watched else { return answer.map(|answer| answer.map_err(Into::into)).boxed() };
+        // From now on, unless it is answered: one that hangs fails too.
+        health.watched(&path, false);
         let noted = async move {
             let answer = answer.await.map_err(Into::into);
             health.watched(&path, answer.as_ref().is_ok_and(|answer| works(answer.status())));
@@ -70,8 +72,9 @@ where
 
 /// The path of a list or watch that fills a cache.
 fn watched(request: &Request<Body>) -> Option<String> {
-    let mut names = request.uri().query()?.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
-    let is_watched = request.method() == Method::GET && names.any(|name| matches!(name, "watch" | "limit"));
+    let query = request.uri().query()?;
+    let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    let is_watched = request.method() == Method::GET && (has("watch") || has("limit"));
     is_watched.then(|| request.uri().path().to_owned())
 }
 
@@ -89,7 +92,7 @@ mod tests {
     fn gate(fence: Fence, health: &Arc<Health>, code: u16) -> impl Service<Request<Body>, Error = BoxError> {
         let answer = move || Response::builder().status(code).body(()).unwrap();
         let inner = tower::service_fn(move |_: Request<Body>| std::future::ready(Ok::<_, Infallible>(answer())));
-        Gate { inner, fence, health: Arc::clone(health) }
+        Gate { inner, fence, health: Some(Arc::clone(health)) }
     }
 
     fn request(method: Method, path: &str) -> Request<Body> {

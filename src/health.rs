@@ -28,7 +28,7 @@ pub enum Phase {
 pub enum Unready {
     /// Its caches are not filled yet.
     Filling,
-    /// These watches have failed for a minute, by their paths at the apiserver.
+    /// These watches have failed for a minute, by their paths at the apiserver; or the Lease cannot be read or written.
     Failing(Vec<String>),
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Unready {
             ),
             Self::Failing(paths) => write!(
                 f,
-                "cannot watch {}: is the apiserver there, are the CRDs installed, and may the ServiceAccount list and watch them? The log has the reason",
+                "the apiserver has not given this for a minute: {}. Is it there, are the CRDs installed, and may the ServiceAccount do what examples/install/rbac.yaml names? The log has the reason",
                 paths.join(", ")
             ),
         }

@@ -9,12 +9,14 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use kube::{Client, Config};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::run::RunError;
 use crate::api::parse_duration;
 use crate::controller::SystemClock;
 use crate::fence::Fence;
+use crate::health::Health;
 use crate::leader::{Elector, Lost, Office, Terms, lease_name};
 
 /// Arguments of leader election.
@@ -56,6 +58,7 @@ pub(super) struct Electorate {
     pub watched: Option<BTreeSet<String>>,
     pub selector: Option<String>,
     pub terms: Terms,
+    pub health: Arc<Health>,
 }
 
 impl Electorate {
@@ -67,17 +70,19 @@ impl Electorate {
         let client = Client::try_from(self.config.clone())?;
         let name = lease_name(office, self.watched.as_ref(), self.selector.as_deref());
         let clock = Arc::new(SystemClock);
-        Ok(Elector::new(client, &self.namespace, name, identity(), self.terms, clock, fence))
+        Ok(Elector::new(client, &self.namespace, name, identity(), self.terms, clock, fence, Arc::clone(&self.health)))
     }
 
-    /// Contends for speaking for the connections, over and over until `stop`, and lets go then.
+    /// Contends for speaking for the connections, over and over until [`Speaker::end`].
     ///
     /// # Errors
     /// The client cannot be made.
-    pub(super) fn speak(&self, stop: CancellationToken) -> Result<watch::Receiver<bool>, kube::Error> {
+    pub(super) fn speak(&self) -> Result<(Speaker, watch::Receiver<bool>), kube::Error> {
         let mut elector = self.elector(Office::Connections, Fence::closed())?;
         let (says, speaks) = watch::channel(false);
-        tokio::spawn(async move {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
             let terms = async {
                 loop {
                     elector.acquire().await;
@@ -86,19 +91,73 @@ impl Electorate {
                     says.send_replace(false);
                 }
             };
-            if stop.run_until_cancelled(terms).await.is_none() {
-                elector.release().await;
-            }
+            stopped.run_until_cancelled(terms).await;
+            says.send_replace(false);
+            elector.release().await;
         });
-        Ok(speaks)
+        Ok((Speaker { stop, task }, speaks))
     }
 }
 
-/// Renews until it is lost; for ever where nobody is elected.
-pub(super) async fn hold(elector: Option<&mut Elector>) -> Lost {
-    match elector {
-        Some(elector) => elector.hold().await,
-        None => pending().await,
+/// Who speaks for the connections, or would.
+pub(super) struct Speaker {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Speaker {
+    /// Lets go, so that another can speak at once.
+    pub(super) async fn end(self) {
+        self.stop.cancel();
+        let _it_broke = self.task.await.is_err();
+    }
+
+    /// Ends when the task breaks, which it never should.
+    pub(super) async fn broke(&mut self) {
+        let _ended = (&mut self.task).await;
+    }
+}
+
+/// What this process holds.
+pub(super) struct Offices {
+    pub elector: Option<Elector>,
+    pub speaker: Option<Speaker>,
+}
+
+impl Offices {
+    /// Renews until it leads no longer; for ever where nobody is elected.
+    pub(super) async fn lost(&mut self) -> Lost {
+        let broke = async {
+            match &mut self.speaker {
+                Some(speaker) => speaker.broke().await,
+                None => pending().await,
+            }
+        };
+        let lost = async {
+            match &mut self.elector {
+                Some(elector) => elector.hold().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            lost = lost => lost,
+            () = broke => Lost::Broken,
+        }
+    }
+
+    /// Lets go of all of them.
+    pub(super) async fn release(self) {
+        let speaker = async {
+            if let Some(speaker) = self.speaker {
+                speaker.end().await;
+            }
+        };
+        let elector = async {
+            if let Some(elector) = self.elector {
+                elector.release().await;
+            }
+        };
+        tokio::join!(speaker, elector);
     }
 }
 

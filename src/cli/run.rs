@@ -15,21 +15,21 @@ use tracing::{error, info, warn};
 
 use super::cluster::{APISERVER_TIMEOUT, ClusterArgs, ClusterError, named};
 use super::connection::{ConnectionArgs, ConnectionError};
-use super::election::{self, ElectionArgs, Electorate};
+use super::election::{ElectionArgs, Electorate, Offices};
 use crate::api::{Access, parse_duration};
 use crate::controller::{
     self, ConnectionHandle, ConnectionKey, ConnectionSettings, ContextConfig, SystemClock, Terms, Watching,
 };
 use crate::fence::Fence;
 use crate::health::{Health, Phase};
-use crate::leader::{Elector, Lost, Office};
+use crate::leader::{Lost, Office};
 use crate::metrics::Metrics;
 use crate::plan::Settings;
 use crate::telemetry::{self, LogFormat};
 use crate::{apiserver, server};
 
-/// In flight work has this long to end after the first signal; then the Lease is let go, which takes 3.3 s at most with
-/// the usual times: 25 s in all.
+/// In flight work has this long to end after the first signal; then the Leases are let go, which takes 3 s at most: less
+/// than 25 s in all.
 const DRAIN: Duration = Duration::from_secs(21);
 
 /// Whether webhooks carry the owner marker.
@@ -145,13 +145,17 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
     let connection = default_connection(&args, &fence)?;
     let health = Arc::new(Health::default());
     let cluster = args.cluster.config().await?;
-    let client = apiserver::client(cluster.clone(), &fence, &health).map_err(ClusterError::Client)?;
+    let made = |health| apiserver::client(cluster.clone(), &fence, health).map_err(ClusterError::Client);
+    let (client, aside) = (made(Some(&health))?, made(None)?);
     let mut signals = Signals::new().map_err(RunError::Signals)?;
     let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
     let metrics = Arc::new(Metrics::default());
     listen(args.health_probe_bind_address, server::probes(Arc::clone(&health)), &ended).await?;
     listen(args.metrics_bind_address, server::metrics(Arc::clone(&metrics)), &ended).await?;
-    let instance = args.cluster.instance(&client).await?;
+    let instance = tokio::select! {
+        instance = args.cluster.instance_patiently(&client) => instance?,
+        signal = signals.next() => return Ok(idle(signal)),
+    };
     info!(
         version = env!("CARGO_PKG_VERSION"),
         instance = instance.prefix(),
@@ -161,33 +165,43 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
 
     let watching =
         Watching { namespaces: args.cluster.namespaces(), label_selector: args.watch_label_selector.clone() };
+    let is_shard = watching.label_selector.is_some();
     let electorate = terms.map(|terms| Electorate {
         config: cluster,
         namespace: args.cluster.own_namespace(),
         watched: watching.namespaces.clone(),
         selector: watching.label_selector.clone(),
         terms,
+        health: Arc::clone(&health),
     });
     let elected = electorate.as_ref().map(|electorate| electorate.elector(Office::Webhooks, fence.clone()));
-    let mut elector = elected.transpose().map_err(ClusterError::Client)?;
-    if let Some(elector) = &mut elector {
-        info!("waiting for the Lease");
-        health.enter(Phase::Standby);
-        tokio::select! {
-            () = elector.acquire() => health.enter(Phase::Filling),
-            signal = signals.next() => {
-                info!("{signal}: stopping; this process did not lead");
-                return Ok(ExitCode::SUCCESS);
+    let elector = match elected.transpose().map_err(ClusterError::Client)? {
+        Some(mut elector) => {
+            info!("waiting for the Lease");
+            health.enter(Phase::Standby);
+            let signal = tokio::select! {
+                () = elector.acquire() => None,
+                signal = signals.next() => Some(signal),
+            };
+            if let Some(signal) = signal {
+                // It may just have been taken.
+                elector.release().await;
+                return Ok(idle(signal));
             }
+            health.enter(Phase::Filling);
+            Some(elector)
         }
+        None => None,
+    };
+    if elector.is_none() && is_shard {
+        warn!("with --watch-label-selector and without --leader-elect every process writes the status of connections");
     }
     // Where a selector divides the Webhooks among processes, one of these writes the status of the connections.
-    let speaks = match electorate.filter(|_| watching.label_selector.is_some()) {
-        Some(electorate) => electorate.speak(stop.clone()).map_err(ClusterError::Client)?,
-        None => watch::channel(true).1,
-    };
+    let speaking = electorate.filter(|_| is_shard).map(|electorate| electorate.speak()).transpose();
+    let (speaker, speaks) = speaking.map_err(ClusterError::Client)?.unzip();
     let config = ContextConfig {
         client,
+        aside,
         settings: Settings {
             instance,
             interval: args.interval,
@@ -202,57 +216,66 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
         apiserver_timeout: APISERVER_TIMEOUT,
         concurrency: args.max_concurrent_reconciles,
         fence,
-        speaks,
+        speaks: speaks.unwrap_or_else(|| watch::channel(true).1),
         health,
     };
     let work = tokio::spawn(controller::run(config, watching, metrics, stop.clone()));
-    let code = until_stopped(work, elector, &mut signals, &stop).await;
+    let code = until_stopped(work, Offices { elector, speaker }, &mut signals, &stop).await;
     ended.cancel();
     Ok(code)
+}
+
+fn idle(signal: &'static str) -> ExitCode {
+    info!("{signal}: stopping; this process did not work yet");
+    ExitCode::SUCCESS
 }
 
 /// The first signal stops the watches and lets what is in flight end; the second one ends the process. Who leads no longer
 /// ends at once.
 async fn until_stopped(
     mut work: JoinHandle<()>,
-    mut elector: Option<Elector>,
+    mut offices: Offices,
     signals: &mut Signals,
     stop: &CancellationToken,
 ) -> ExitCode {
-    let mut lost = Box::pin(election::hold(elector.as_mut()));
     tokio::select! {
         signal = signals.next() => info!("{signal}: finishing what is in flight"),
         _ = &mut work => {
             error!("the controller ended by itself; exiting so that it is started again");
             return ExitCode::FAILURE;
         }
-        lost = &mut lost => return step_down(&lost),
+        lost = offices.lost() => return step_down(&lost),
     }
     stop.cancel();
     // The Lease is renewed until all is done: nobody is to begin before.
     let is_done = tokio::select! {
         ended = tokio::time::timeout(DRAIN, &mut work) => ended.is_ok(),
-        signal = signals.next() => {
-            warn!("{signal}, the second one: stopping at once");
+        signal = signals.next() => return at_once(signal),
+        lost = offices.lost() => {
+            step_down(&lost);
             return ExitCode::SUCCESS;
         }
-        lost = &mut lost => return step_down(&lost),
     };
-    drop(lost);
     if is_done {
-        if let Some(elector) = elector {
-            elector.release().await;
+        tokio::select! {
+            () = offices.release() => info!("stopped"),
+            signal = signals.next() => return at_once(signal),
         }
-        info!("stopped");
     } else {
         warn!("stopped, with calls cut off that did not end in time; the next start finds out what became of them");
     }
     ExitCode::SUCCESS
 }
 
+fn at_once(signal: &'static str) -> ExitCode {
+    warn!("{signal}, the second one: stopping at once");
+    ExitCode::SUCCESS
+}
+
 fn step_down(lost: &Lost) -> ExitCode {
     match lost {
         Lost::Taken => error!("leads no longer, as another process does: exiting"),
+        Lost::Broken => error!("the loop of leader election broke, which is a bug: exiting"),
         Lost::Late => error!("leads no longer, as the Lease was not renewed in time: exiting"),
     }
     ExitCode::FAILURE

@@ -45,6 +45,8 @@ pub(super) struct Entry {
 pub struct ContextConfig {
     /// Client of the apiserver, without automatic retries.
     pub client: Client,
+    /// The same for lists that fill no cache, of which nobody's health depends.
+    pub aside: Client,
     /// Settings that decisions depend on.
     pub settings: Settings,
     /// The default connection, if there is one, and who may use it.
@@ -79,6 +81,7 @@ pub(super) struct Caches {
 /// What all reconciles share.
 pub struct Context {
     pub(super) client: Client,
+    pub(super) aside: Client,
     pub(super) settings: Settings,
     pub(super) operator_namespace: String,
     pub(super) allow_insecure: bool,
@@ -120,6 +123,7 @@ impl Context {
         });
         Self {
             client: config.client,
+            aside: config.aside,
             settings: config.settings,
             operator_namespace: config.operator_namespace,
             allow_insecure: config.allow_insecure_connections,

@@ -38,7 +38,8 @@ impl Reconcile<'_> {
                 if let Some(handle) = self.handle.clone() {
                     // Waiting for one's turn under our own rate limit is no work that takes long.
                     let begun = Instant::now();
-                    let result = handle.orion.prepare().await;
+                    let prepare = context.stop.run_until_cancelled(handle.orion.prepare());
+                    let Some(result) = prepare.await else { return Ok(Some(Action::await_change())) };
                     self.patience = self.patience.map(|patience| patience + begun.elapsed());
                     handle.note_failure(&result);
                     self.round.prepared = Some(result);

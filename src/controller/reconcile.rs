@@ -70,11 +70,15 @@ pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<A
     let key = ObjectRef::from_obj(&cached);
     // In this order: who waits for its share takes no place from others.
     let share = context.registry.share(&cached);
-    let _share = match &share {
-        Some(share) => share.acquire().await.ok(),
-        None => None,
+    let places = async {
+        let share = match &share {
+            Some(share) => share.acquire().await.ok(),
+            None => None,
+        };
+        (share, context.slots.acquire().await)
     };
-    let Ok(_slot) = context.slots.acquire().await else { return Ok(Action::await_change()) };
+    // Who has not begun when the process is asked to stop does not begin.
+    let Some(_places) = context.stop.run_until_cancelled(places).await else { return Ok(Action::await_change()) };
     // Boxed: thousands may wait for their place, and need not be as large as one that is at work.
     let work = Box::pin(AssertUnwindSafe(Reconcile::new(&context, key, cached).run()).catch_unwind());
     match tokio::time::timeout(DEADLINE, work).await {
@@ -147,6 +151,11 @@ impl<'a> Reconcile<'a> {
         for _ in 0..STEPS_AT_MOST {
             let step = self.next();
             debug!(step = step.name(), "step");
+            if context.stop.is_cancelled() && begins_something(&step) {
+                debug!("the process was asked to stop");
+                context.remember(&self.key, &self.entry);
+                return Ok(Action::await_change());
+            }
             if self.is_cut_off(&step) {
                 debug!("the connection is another one by now, or not for this Webhook any more");
                 context.remember(&self.key, &self.entry);
@@ -277,6 +286,26 @@ impl<'a> Reconcile<'a> {
             memory,
             round: &self.round,
         })
+    }
+}
+
+/// A process that was asked to stop does not begin this any more. What it has begun it ends: a POST follows its attempt,
+/// and what became of a call is written down.
+fn begins_something(step: &Step) -> bool {
+    match step {
+        Step::ReadSecrets
+        | Step::Get { .. }
+        | Step::List { .. }
+        | Step::LookAtOthers
+        | Step::LookAtNamespace
+        | Step::Prepare
+        | Step::BeginAttempt { .. }
+        | Step::Hold
+        | Step::ClearResolve
+        | Step::Update { .. }
+        | Step::Unmark { .. }
+        | Step::Delete { .. } => true,
+        Step::Refresh | Step::Post { .. } | Step::Release { .. } | Step::Settle(_) => false,
     }
 }
 

@@ -18,6 +18,10 @@ use super::decide::{Record, Step, decide};
 use crate::api::FIELD_MANAGER;
 use crate::controller::{ApiError, Clock, within};
 use crate::fence::Fence;
+use crate::health::Health;
+
+/// The longest time to let go of a Lease.
+const RELEASE: Duration = Duration::from_secs(3);
 
 /// Why this process leads no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub enum Lost {
     Taken,
     /// It was not renewed in time: the apiserver did not answer, or this process stood still.
     Late,
+    /// The loop that renews it broke, which is a bug.
+    Broken,
 }
 
 /// What a try came to.
@@ -43,6 +49,9 @@ pub struct Elector {
     terms: Terms,
     clock: Arc<dyn Clock>,
     fence: Fence,
+    health: Arc<Health>,
+    /// By this the Lease goes in `health`.
+    path: String,
     /// The Lease as it was last seen or written, and since when it is so.
     seen: Option<(Lease, Duration)>,
     leads: bool,
@@ -52,8 +61,9 @@ pub struct Elector {
 
 impl Elector {
     /// A contender. `client` is one that repeats nothing by itself, and best one that nobody else uses; `identity` is given
-    /// to no other process, ever. `fence` is open while it leads.
+    /// to no other process, ever. `fence` is open while it leads; `health` hears whether the Lease can be read and written.
     #[must_use]
+    #[allow(clippy::too_many_arguments, reason = "each is another thing, and there is one caller")]
     pub fn new(
         client: Client,
         namespace: &str,
@@ -62,9 +72,11 @@ impl Elector {
         terms: Terms,
         clock: Arc<dyn Clock>,
         fence: Fence,
+        health: Arc<Health>,
     ) -> Self {
         let leases = Api::namespaced(client, namespace);
-        Self { leases, name, identity, terms, clock, fence, seen: None, leads: false, told: None }
+        let path = format!("the Lease {namespace}/{name}");
+        Self { leases, name, identity, terms, clock, fence, health, path, seen: None, leads: false, told: None }
     }
 
     /// Waits until this process leads.
@@ -94,6 +106,7 @@ impl Elector {
         self.fence.close();
         match lost {
             Lost::Taken => warn!(lease = self.name, "another process leads now"),
+            Lost::Broken => {}
             Lost::Late => warn!(lease = self.name, "the Lease was not renewed in time: does the apiserver answer?"),
         }
         lost
@@ -107,26 +120,48 @@ impl Elector {
             if !self.fence.allows(self.clock.boot()) {
                 return Lost::Late;
             }
-            match self.turn().await {
-                Ok(Standing::Leads) => {}
-                Ok(Standing::Waits(_) | Standing::Lost) => return Lost::Taken,
-                Err(error) => self.tell(&error),
+            let rest = self.fence.until().saturating_sub(self.clock.boot());
+            match tokio::time::timeout(rest, self.turn()).await {
+                // A conflict while the Lease is still ours is seen again at the next try.
+                Ok(Ok(Standing::Leads | Standing::Waits(_))) => {}
+                Ok(Ok(Standing::Lost)) => return Lost::Taken,
+                Ok(Err(error)) => self.tell(&error),
+                Err(_) => return Lost::Late,
             }
         }
     }
 
-    /// Lets go of the Lease, so that another can lead at once. Call it when all work is done.
+    /// Lets go of the Lease, if this process holds it, so that another can lead at once. Call it when all work is done; it
+    /// takes 3 s at most.
     pub async fn release(mut self) {
         self.fence.close();
-        let Some((mut lease, _)) = self.seen.take().filter(|_| self.leads) else { return };
-        let spec = lease.spec.get_or_insert_default();
-        spec.holder_identity = None;
-        spec.lease_duration_seconds = Some(1);
-        let parameters = parameters();
-        match self.call("let go of the Lease", self.leases.replace(&self.name, &parameters, &lease)).await {
-            Ok(_) => info!(lease = self.name, "let go of the Lease"),
-            Err(error) => warn!(lease = self.name, %error, "could not let go of the Lease; it ends by itself"),
+        let Some((lease, _)) = self.seen.take() else { return };
+        match tokio::time::timeout(RELEASE, self.let_go(lease)).await {
+            Ok(Ok(())) => info!(lease = self.name, "let go of the Lease"),
+            Ok(Err(error)) => warn!(lease = self.name, %error, "could not let go of the Lease; it ends by itself"),
+            Err(_) => warn!(lease = self.name, "could not let go of the Lease in time; it ends by itself"),
         }
+    }
+
+    /// A write of ours may have been cut off, so that the Lease is newer than it is known to be: then it is read again.
+    async fn let_go(&self, mut lease: Lease) -> Result<(), ApiError> {
+        for _ in 0..2 {
+            let spec = lease.spec.get_or_insert_default();
+            if spec.holder_identity.as_ref() == Some(&self.identity) {
+                spec.holder_identity = None;
+                spec.lease_duration_seconds = Some(1);
+                let parameters = parameters();
+                match self.call("let go of the Lease", self.leases.replace(&self.name, &parameters, &lease)).await {
+                    Err(ApiError::Changed) => {}
+                    result => return result.map(drop),
+                }
+            }
+            match self.call("read the Lease", self.leases.get_opt(&self.name)).await? {
+                Some(found) => lease = found,
+                None => return Ok(()),
+            }
+        }
+        Ok(())
     }
 
     /// One try: a write, and a read before it where what is known may be old.
@@ -151,7 +186,13 @@ impl Elector {
         let step = decide(record.as_ref(), &self.identity, self.leads, unchanged_for);
         debug!(lease = self.name, ?step, "looked at the Lease");
         let written = match step {
-            Step::Create => self.write(None, true).await,
+            Step::Create => match self.write(None, true).await {
+                // Either somebody was faster, or there is no namespace to make it in.
+                Err(ApiError::Changed) if self.is_still_absent().await? => {
+                    return Err(ApiError::Refused { what: "create the Lease", reason: "NotFound".into(), code: 404 });
+                }
+                written => written,
+            },
             Step::Take => self.write(lease, true).await,
             Step::Renew => self.write(lease, false).await,
             Step::Wait(rest) => return Ok(Standing::Waits(rest)),
@@ -181,10 +222,17 @@ impl Elector {
             }
         };
         self.seen = Some((written, begun));
-        self.leads = true;
+        let was_leading = std::mem::replace(&mut self.leads, true);
         self.told = None;
-        self.fence.move_to(begun + self.terms.renew_deadline);
+        // One that is over stays so, whatever comes late.
+        if !was_leading || self.fence.allows(self.clock.boot()) {
+            self.fence.move_to(begun + self.terms.renew_deadline);
+        }
         Ok(Standing::Leads)
+    }
+
+    async fn is_still_absent(&self) -> Result<bool, ApiError> {
+        self.call("read the Lease", self.leases.get_opt(&self.name)).await.map(|found| found.is_none())
     }
 
     fn spec(&self, old: Option<&LeaseSpec>, takes: bool) -> LeaseSpec {
@@ -217,7 +265,10 @@ impl Elector {
         what: &'static str,
         future: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, ApiError> {
-        within(self.terms.call(), what, future).await
+        let result = within(self.terms.call(), what, future).await;
+        let works = matches!(result, Ok(_) | Err(ApiError::Changed));
+        self.health.watched(&self.path, works);
+        result
     }
 
     /// Tells trouble once, and again when it is another one.
@@ -226,10 +277,15 @@ impl Elector {
             ApiError::Refused { code: 401 | 403, .. } => format!(
                 "{error}. The ServiceAccount needs get, create and update on Leases of --operator-namespace: see examples/install/rbac.yaml"
             ),
+            ApiError::Refused { code: 404, .. } => {
+                format!("{error}. Is there no namespace of this name? Check --operator-namespace")
+            }
             ApiError::Changed | ApiError::Refused { .. } | ApiError::Timeout { .. } | ApiError::Unreachable { .. } => {
                 error.to_string()
             }
         };
+        // A namespace that is missing is no trouble of a call.
+        self.health.watched(&self.path, false);
         if self.told.as_ref() != Some(&text) {
             warn!(lease = self.name, "{text}");
             self.told = Some(text);

@@ -42,8 +42,12 @@ impl Terms {
             // A Lease holds whole seconds.
             return Err("--leader-election-lease-duration must be at least 1s".into());
         }
-        if self.lease_duration <= self.renew_deadline {
-            return Err("--leader-election-lease-duration must be longer than --leader-election-renew-deadline".into());
+        // Others go by what the Lease says.
+        if Duration::from_secs(self.lease_duration.as_secs()) <= self.renew_deadline {
+            return Err(
+                "--leader-election-lease-duration, in whole seconds, must be longer than --leader-election-renew-deadline"
+                    .into(),
+            );
         }
         if self.renew_deadline < self.retry_period.saturating_mul(2) {
             return Err(
@@ -56,7 +60,7 @@ impl Terms {
 
     /// The longest time for one call: the apiserver gets more than one chance before the deadline.
     fn call(self) -> Duration {
-        self.renew_deadline / 3
+        self.renew_deadline / 2
     }
 }
 
@@ -102,6 +106,7 @@ mod tests {
         for (wrong, flag) in [
             (terms(10_000, 10_000, 2_000), "lease-duration"),
             (terms(900, 500, 100), "lease-duration"),
+            (terms(10_900, 10_500, 2_000), "lease-duration"),
             (terms(15_000, 3_000, 2_000), "renew-deadline"),
         ] {
             assert!(wrong.unwrap_err().starts_with(&format!("--leader-election-{flag}")));

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use super::classify::{Asked, Unusable, served, unsendable};
+use super::classify::{Asked, Unusable, served, stepped_down, unsendable};
 use super::punctual::Punctual;
 use super::reach::{PublicResolver, Reach, SystemResolver};
 use crate::api::{Endpoint, Failure};
@@ -264,7 +264,7 @@ impl Transport {
 
     async fn exchange(&self, call: Call, token: Option<&SecretString>, until: Duration) -> Result<Answer, Failure> {
         if call.method != Method::GET && !self.fence.allows(boot_time()) {
-            return Err(unsendable("this process leads no longer"));
+            return Err(stepped_down());
         }
         let mut request = self.client.request(call.method.clone(), call.url);
         if let Some(token) = token {

@@ -68,6 +68,7 @@ fn config(world: &World, client: Client) -> ContextConfig {
         ConnectionHandle::new(ConnectionKey::Default, Arc::new(Panicking(orion)), settings, Arc::new(SystemClock));
     let terms = Terms { access: Access::All, adoption: false };
     ContextConfig {
+        aside: client.clone(),
         client,
         settings: Settings {
             instance: InstanceId::new("isolation"),

@@ -91,6 +91,58 @@ fn who_is_asked_to_stop_hands_over_at_once() {
 }
 
 #[test]
+fn who_is_asked_to_stop_under_load_begins_nothing_new_and_records_what_it_has() {
+    run(async |world| {
+        world.sim.add_fault(Fault::on(Operation::Create, Action::LatencyAfterEffectMs(300)));
+        let mut first = start(&world, &["--leader-elect", "--orion-rate-limit", "20/20"]);
+        leads(&first).await;
+        let names = names("hook", 200);
+        for name in &names {
+            world.create(name, spec(name)).await;
+        }
+        until("it is in the middle of it", async || (world.sim.webhooks().len() >= 30).then_some(())).await;
+        let asked = Instant::now();
+        let status = first.stop().await;
+        assert!(status.success(), "{status}");
+        assert!(asked.elapsed() < 10 * SECOND, "{:?}", asked.elapsed());
+        let made = world.sim.webhooks();
+        assert!(made.len() < 150, "{}", made.len());
+        for webhook in &made {
+            assert_eq!(id(&world.get(&webhook.presence_name).await), webhook.id);
+        }
+        let second = start(&world, &ELECT);
+        leads(&second).await;
+        assert!(asked.elapsed() < 14 * SECOND, "the Lease was let go");
+        each_has_one(&world, &names).await;
+        assert_eq!(world.calls(Operation::Create), 200);
+    });
+}
+
+#[test]
+fn a_standby_that_can_never_lead_says_so() {
+    run(async |world| {
+        let address = format!("127.0.0.1:{}", free_port());
+        let nowhere = ["--operator-namespace", "nowhere", "--instance-id", "of-the-test"];
+        let more = [&ELECT[..], &nowhere, &["--health-probe-bind-address", &address]].concat();
+        let operator = start(&world, &more);
+        until("it says why", async || operator.log().contains("Check --operator-namespace").then_some(())).await;
+        let told = async || {
+            let answer = reqwest::get(format!("http://{address}/readyz")).await.unwrap();
+            (!answer.status().is_success()).then_some(answer.text().await.unwrap())
+        };
+        let begun = Instant::now();
+        let told = loop {
+            if let Some(told) = told().await {
+                break told;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(120), "it is ready, and can never lead");
+            tokio::time::sleep(SECOND).await;
+        };
+        assert!(told.contains("the Lease nowhere/orion-operator"), "{told}");
+    });
+}
+
+#[test]
 fn a_leader_that_stood_still_sends_no_write_and_exits() {
     run(async |world| {
         // An account of its own, so that the audit log tells its writes.
@@ -223,7 +275,7 @@ fn a_minute_without_apiserver_is_seen_and_leaves_no_trace() {
         };
         assert!(stopped.elapsed() > 50 * SECOND, "{:?}", stopped.elapsed());
         let told = answer.text().await.unwrap();
-        assert!(told.contains("cannot watch") && told.contains("webhooks"), "{told}");
+        assert!(told.contains("for a minute") && told.contains("/webhooks"), "{told}");
         assert!(probe("/healthz").await.status().is_success());
         tokio::time::sleep((60 * SECOND).saturating_sub(stopped.elapsed())).await;
         world.plane.start_apiserver().await.unwrap();

@@ -31,7 +31,7 @@ impl Operator {
         let log = directory.path().join("log");
         let file = std::fs::File::create(&log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_orion-operator"));
-        command.arg("run").args(["--operator-namespace", "orion-system"]).args(["--log-level", "trace"]);
+        command.arg("run").args(["--log-level", "trace"]);
         // The last one of a repeated flag would be refused, so defaults of the tests give way to the test's own.
         let token_file = world.token_file.to_str().unwrap();
         let is_given = |flag| more.contains(&flag);
@@ -41,6 +41,7 @@ impl Operator {
         for (flag, value) in [
             ("--kubeconfig", world.kubeconfig.to_str().unwrap()),
             ("--health-probe-bind-address", "0"),
+            ("--operator-namespace", "orion-system"),
             ("--watch-namespaces", world.namespace.as_str()),
             ("--orion-url", url),
             ("--metrics-bind-address", "0"),

@@ -107,7 +107,7 @@ impl Race {
         self.fences.lock().unwrap().push(fence.clone());
         let identity = format!("process-{}", self.fences.lock().unwrap().len());
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        (Elector::new(self.client(), OWN, LEASE.into(), identity, TERMS, clock, fence.clone()), fence)
+        (Elector::new(self.client(), OWN, LEASE.into(), identity, TERMS, clock, fence.clone(), Arc::default()), fence)
     }
 
     /// A process, and those that follow it in its pod: it ends, or is ended, or stands still for a while.

@@ -246,6 +246,7 @@ async fn run(process: Process, stop: CancellationToken) {
     let terms = Terms { access: Access::All, adoption: false };
     let config = ContextConfig {
         client: process.client(),
+        aside: process.client(),
         settings: Settings {
             instance: instance(),
             interval: INTERVAL,

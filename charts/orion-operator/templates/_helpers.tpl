@@ -81,10 +81,11 @@ app.kubernetes.io/part-of: orion-operator
 {{- end }}
 {{- end }}
 
-{{/* One pod at a time works: as told, else where there are several. */}}
+{{/* One pod at a time works: as told, else where there are several, or several releases share the Webhooks. */}}
 {{- define "orion-operator.elects" -}}
 {{- $told := toString .Values.leaderElection.enabled }}
-{{- if or (eq $told "true") (and (ne $told "false") (gt (int .Values.replicaCount) 1)) }}true{{ end }}
+{{- $several := or (gt (int .Values.replicaCount) 1) (ne .Values.watchLabelSelector "") }}
+{{- if or (eq $told "true") (and (ne $told "false") $several) }}true{{ end }}
 {{- end }}
 
 {{/* There is a default connection. */}}

@@ -230,18 +230,23 @@ impl<K: ConnectionObject> Checker<K> {
                     self.put(key, object, kept, Offer::Pending);
                 }
                 let looks = context.registry.looks(key);
-                let _look = looks.acquire().await.ok();
+                let Some(_look) = context.stop.run_until_cancelled(looks.acquire()).await else {
+                    return Ok(Action::await_change());
+                };
                 let stored = || context.stored_ids(key, made.handle.orion.endpoint().as_str());
                 let look = made.handle.look(stored);
                 tokio::pin!(look);
+                let stop = context.stop.clone();
                 let result = tokio::select! {
                     result = &mut look => result,
+                    () = stop.cancelled() => return Ok(Action::await_change()),
                     () = &mut patience => {
                         if object.status().and_then(|status| status.observed_generation) != generation {
                             let readiness = status::readiness(None, None, users);
                             self.tell(object, kept, self.said(object, kept, readiness)).await?;
                         }
-                        look.await
+                        let Some(result) = stop.run_until_cancelled(look).await else { return Ok(Action::await_change()) };
+                        result
                     }
                 };
                 kept.failures = if result.is_ok() { 0 } else { kept.failures.saturating_add(1) };
@@ -327,6 +332,8 @@ impl<K: ConnectionObject> Checker<K> {
     /// Writes the status if it says something new, and if this is the process that speaks for connections.
     async fn tell(&self, object: &K, kept: &mut Kept<K>, said: Said) -> Result<(), ApiError> {
         if !*self.context.speaks.borrow() {
+            // Whoever speaks may say something else meanwhile: the next word of this process is a new one.
+            kept.said = None;
             return Ok(());
         }
         let known = object.status();

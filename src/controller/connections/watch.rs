@@ -49,7 +49,9 @@ impl<K: ConnectionObject> Users<K> {
             }
             None => true,
         };
-        for guarded in self.store.state().iter().filter(|guarded| guarded.0.as_ref().is_ok_and(uses)) {
+        // What does not decode refers to no Secret, and is brought back only with all.
+        let is_meant = |guarded: &DeserializeGuard<K>| guarded.0.as_ref().map_or(secret.is_none(), uses);
+        for guarded in self.store.state().iter().filter(|guarded| is_meant(guarded)) {
             let _receiver_is_gone = self.again.unbounded_send(ObjectRef::from_obj(guarded.as_ref())).is_err();
         }
     }

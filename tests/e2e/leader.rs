@@ -123,9 +123,12 @@ fn a_standby_that_can_never_lead_says_so() {
     run(async |world| {
         let address = format!("127.0.0.1:{}", free_port());
         let nowhere = ["--operator-namespace", "nowhere", "--instance-id", "of-the-test"];
-        let more = [&ELECT[..], &nowhere, &["--health-probe-bind-address", &address]].concat();
-        let operator = start(&world, &more);
-        until("it says why", async || operator.log().contains("Check --operator-namespace").then_some(())).await;
+        let probes = ["--health-probe-bind-address", &address];
+        let operator = start(&world, &[&ELECT[..], &nowhere, &probes].concat());
+        until("it says why", async || operator.log().contains("get, create and update on Leases").then_some(())).await;
+        let admin = ["--kubeconfig", world.plane.admin_kubeconfig().to_str().unwrap()];
+        let admins = start(&world, &[&ELECT[..], &nowhere, &admin].concat());
+        until("it says why", async || admins.log().contains("Check --operator-namespace").then_some(())).await;
         let told = async || {
             let answer = reqwest::get(format!("http://{address}/readyz")).await.unwrap();
             (!answer.status().is_success()).then_some(answer.text().await.unwrap())

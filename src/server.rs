@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Format, Metrics};
 
 /// Reads a bind address: `:8080`, `0` for off, or `address:port`.
 ///
@@ -40,10 +40,14 @@ pub fn probes(ready: watch::Receiver<bool>) -> Router {
     )
 }
 
-/// `/metrics`.
+/// `/metrics`, in the format that is asked for.
 pub fn metrics(metrics: Arc<Metrics>) -> Router {
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Router::new().route("/metrics", get(async move || ([(header::CONTENT_TYPE, content_type)], metrics.page())))
+    let page = async move |headers: HeaderMap| {
+        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let format = Format::accepted(accept);
+        ([(header::CONTENT_TYPE, format.content_type())], metrics.page(format))
+    };
+    Router::new().route("/metrics", get(page))
 }
 
 /// Takes the address.

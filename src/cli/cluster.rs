@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use clap::Args;
 use k8s_openapi::api::core::v1::Namespace;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
 use crate::api::InstanceId;
 use crate::controller;
+use crate::metrics::Metrics;
 
 /// Longest time for one call to the apiserver.
 pub(super) const APISERVER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,6 +58,21 @@ impl ClusterArgs {
     /// # Errors
     /// There is no configuration, or it does not make sense.
     pub(super) async fn client(&self) -> Result<Client, ClusterError> {
+        Client::try_from(self.config().await?).map_err(ClusterError::Client)
+    }
+
+    /// The same, with its calls counted.
+    ///
+    /// # Errors
+    /// As [`ClusterArgs::client`].
+    pub(super) async fn counted_client(&self, metrics: &Metrics) -> Result<Client, ClusterError> {
+        let config = self.config().await?;
+        let count = metrics.count_requests(config.cluster_url.authority().map_or("", |host| host.as_str()));
+        let builder = ClientBuilder::try_from(config).map_err(ClusterError::Client)?;
+        Ok(builder.with_layer(&count).build())
+    }
+
+    async fn config(&self) -> Result<Config, ClusterError> {
         let mut config = match &self.kubeconfig {
             Some(path) => {
                 Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?
@@ -65,7 +82,7 @@ impl ClusterArgs {
         // A repeated write could meet its own first try; every write here is decided afresh instead.
         config.default_retry = false;
         config.read_timeout = Some(controller::APISERVER_SILENCE);
-        Client::try_from(config).map_err(ClusterError::Client)
+        Ok(config)
     }
 
     /// The identity of the installation.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::api::{Endpoint, parse_duration};
+use crate::metrics::OrionCalls;
 use crate::orion::{
     ConfigError, ConnectionConfig, HttpOrion, NoCredentials, PasswordFiles, RateLimit, Source, TokenFile,
 };
@@ -113,11 +114,11 @@ impl ConnectionError {
 }
 
 impl ConnectionArgs {
-    /// A client of Orion; `None` where no url is given.
+    /// A client of Orion, with its calls counted; `None` where no url is given.
     ///
     /// # Errors
     /// The arguments do not fit together, or the CA file cannot be used.
-    pub(super) fn orion(&self) -> Result<Option<HttpOrion>, ConnectionError> {
+    pub(super) fn orion(&self, calls: OrionCalls) -> Result<Option<HttpOrion>, ConnectionError> {
         let auth = self.auth()?;
         let Some(url) = self.orion_url.as_deref().filter(|url| !url.is_empty()) else {
             let flag =
@@ -126,6 +127,7 @@ impl ConnectionArgs {
         };
         let endpoint = Endpoint::new(url, &self.orion_path_prefix).map_err(ConnectionError::OrionUrl)?;
         let mut config = ConnectionConfig::new(endpoint, auth);
+        config.calls = calls;
         config.login_path.clone_from(&self.orion_login_path);
         config.scopes.clone_from(&self.orion_scopes);
         config.timeout = self.orion_timeout;
@@ -178,7 +180,7 @@ mod tests {
 
     fn orion(arguments: &[&str]) -> Result<Option<HttpOrion>, ConnectionError> {
         let arguments = ["test", "--orion-url", "http://127.0.0.1:9"].iter().chain(arguments);
-        Arguments::try_parse_from(arguments).unwrap().connection.orion()
+        Arguments::try_parse_from(arguments).unwrap().connection.orion(OrionCalls::default())
     }
 
     #[test]
@@ -207,7 +209,7 @@ mod tests {
             let error = match arguments {
                 ["--orion-url", rest @ ..] => {
                     let arguments = ["test", "--orion-url"].iter().chain(rest);
-                    Arguments::try_parse_from(arguments).unwrap().connection.orion().err().unwrap()
+                    Arguments::try_parse_from(arguments).unwrap().connection.orion(OrionCalls::default()).err().unwrap()
                 }
                 _ => orion(arguments).err().unwrap(),
             };
@@ -223,6 +225,8 @@ mod tests {
         for arguments in [vec![], vec!["--orion-token-file", "t"], login.to_vec(), [login, more].concat()] {
             assert!(orion(&arguments).unwrap().is_some(), "{arguments:?}");
         }
-        assert!(Arguments::try_parse_from(["test"]).unwrap().connection.orion().unwrap().is_none());
+        assert!(
+            Arguments::try_parse_from(["test"]).unwrap().connection.orion(OrionCalls::default()).unwrap().is_none()
+        );
     }
 }

@@ -12,6 +12,7 @@ use super::cluster::{APISERVER_TIMEOUT, ClusterArgs, ClusterError};
 use super::connection::{ConnectionArgs, ConnectionError};
 use crate::api::{Failure, FailureClass, InstanceId, RemoteWebhook};
 use crate::controller::{ApiError, Clock, SystemClock, orphans};
+use crate::metrics::OrionCalls;
 use crate::orion::{HttpOrion, Orion};
 use crate::plan::{Snapshot, url_host};
 
@@ -59,7 +60,8 @@ pub(super) fn run(args: &OrphansArgs, out: &mut impl Write) -> Result<(), Error>
     super::install_tls_provider();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(OrphansError::Runtime)?;
     runtime.block_on(async {
-        let orion = args.connection.orion().map_err(OrphansError::from)?.ok_or(ConnectionError::NoUrl);
+        let orion =
+            args.connection.orion(OrionCalls::default()).map_err(OrphansError::from)?.ok_or(ConnectionError::NoUrl);
         let orion = orion.map_err(OrphansError::from)?;
         let client = args.cluster.client().await.map_err(OrphansError::from)?;
         let instance = args.cluster.instance(&client).await.map_err(OrphansError::from)?;

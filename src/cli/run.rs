@@ -127,8 +127,9 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, RunError> {
 }
 
 async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
-    let connection = default_connection(&args)?;
-    let client = args.cluster.client().await?;
+    let metrics = Arc::new(Metrics::default());
+    let connection = default_connection(&args, &metrics)?;
+    let client = args.cluster.counted_client(&metrics).await?;
     let instance = args.cluster.instance(&client).await?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -137,7 +138,6 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
         "starting"
     );
     let stop = CancellationToken::new();
-    let metrics = Arc::new(Metrics::default());
     let (ready, is_ready) = watch::channel(false);
     listen(args.health_probe_bind_address, server::probes(is_ready), &stop).await?;
     listen(args.metrics_bind_address, server::metrics(Arc::clone(&metrics)), &stop).await?;
@@ -192,8 +192,8 @@ async fn until_stopped(mut work: tokio::task::JoinHandle<()>, stop: &Cancellatio
     ExitCode::SUCCESS
 }
 
-fn default_connection(args: &RunArgs) -> Result<Option<(Arc<ConnectionHandle>, Terms)>, RunError> {
-    let Some(orion) = args.connection.orion()? else {
+fn default_connection(args: &RunArgs, metrics: &Metrics) -> Result<Option<(Arc<ConnectionHandle>, Terms)>, RunError> {
+    let Some(orion) = args.connection.orion(metrics.orion.clone())? else {
         info!("no --orion-url: there is no default connection");
         return Ok(None);
     };

@@ -1,9 +1,11 @@
 //! The shell around `plan`: watches Webhooks and Secrets, gathers facts, carries out one step after the other, and
 //! writes the status. No decision is made here.
 
+mod census;
 mod clock;
 mod connections;
 mod context;
+mod ended;
 mod events;
 mod execute;
 mod gather;

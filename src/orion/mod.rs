@@ -21,6 +21,8 @@ mod sources;
 mod transport;
 mod wire;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 pub use self::client::{ConnectionConfig, HttpOrion};
@@ -100,4 +102,9 @@ pub trait Orion: Send + Sync {
 
     /// A number that grows whenever the credentials are seen to have changed. Costs no call to Orion.
     async fn credentials_epoch(&self) -> u64;
+
+    /// How long ago the token that is in use was had from a login; `None` where there was none. Costs no call to Orion.
+    fn login_age(&self) -> Option<Duration> {
+        None
+    }
 }

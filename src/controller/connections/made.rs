@@ -94,7 +94,7 @@ impl<K: ConnectionObject> Checker<K> {
             // What goes on around the old one must not go on beside the new one.
             made.tasks.cancel();
         }
-        let (orion, cell) = material::client(&shape, given)?;
+        let (orion, cell) = material::client(&shape, given, self.context.metrics.orion.clone())?;
         let mut handle = ConnectionHandle::new(key.clone(), Arc::new(orion), settings, Arc::clone(&self.context.clock));
         if let Some(made) = &kept.made {
             handle = handle.after(&made.handle, is_another);

@@ -18,6 +18,7 @@ use crate::api::{Endpoint, OrionConnectionSpec, Reason, SecretKeyRef};
 use crate::controller::context::Context;
 use crate::controller::gather::{Wiped, refused_type};
 use crate::controller::patch::{ApiError, call};
+use crate::metrics::OrionCalls;
 use crate::orion::{
     ConfigError, ConnectionConfig, Given, GivenCell, HttpOrion, Password, RateLimit, Reach, Source, login_text,
     token_text,
@@ -151,7 +152,7 @@ fn collect(
 }
 
 /// A client of Orion, with the cell that its credentials are put into when they change.
-pub(super) fn client(shape: &Shape, given: Given) -> Result<(HttpOrion, Arc<GivenCell>), Problem> {
+pub(super) fn client(shape: &Shape, given: Given, calls: OrionCalls) -> Result<(HttpOrion, Arc<GivenCell>), Problem> {
     let cell = Arc::new(GivenCell::new(shape.place.clone(), Ok(given)));
     let number = |number: u32| number.try_into().unwrap_or(std::num::NonZeroU32::MIN);
     let limit = |(requests_per_second, burst)| RateLimit {
@@ -159,6 +160,7 @@ pub(super) fn client(shape: &Shape, given: Given) -> Result<(HttpOrion, Arc<Give
         burst: number(burst),
     };
     let mut config = ConnectionConfig::new(shape.endpoint.clone(), Arc::clone(&cell) as Arc<dyn Source>);
+    config.calls = calls;
     config.timeout = shape.timeout;
     config.ca_pem.clone_from(&shape.ca);
     config.rate_limit = Some(shape.rate_limit.map_or_else(RateLimit::default, limit));

@@ -117,9 +117,10 @@ pub enum RunError {
 /// # Errors
 /// It could not start.
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, RunError> {
-    telemetry::init(args.log_level, args.log_format)?;
+    let level = telemetry::init(args.log_level, args.log_format)?;
     super::install_tls_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Runtime)?;
+    runtime.spawn(level.follow_signals());
     let result = runtime.block_on(operate(args));
     // What still hangs (a DNS look-up, say) must not hold the exit up.
     runtime.shutdown_timeout(Duration::from_millis(200));

@@ -97,3 +97,149 @@ fn raise(longest: &mut BTreeMap<Kind, Duration>, kind: Kind, time: Duration) {
     let known = longest.entry(kind).or_default();
     *known = time.max(*known);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+
+    use http::{Request, Response};
+    use kube::Client;
+    use kube::core::DeserializeGuard;
+    use kube::runtime::reflector;
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::api::{Access, InstanceId};
+    use crate::controller::context::{Caches, ContextConfig};
+    use crate::controller::{Clock, Terms, Watching};
+    use crate::metrics::{Format, Metrics};
+    use crate::plan::Doubt;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    struct Still;
+
+    impl Clock for Still {
+        fn boot(&self) -> Boot {
+            HOUR
+        }
+
+        fn wall(&self) -> jiff::Timestamp {
+            jiff::Timestamp::UNIX_EPOCH
+        }
+    }
+
+    /// A Webhook of a namespace, name and connection of its own, with a reason.
+    fn webhook(number: usize, reason: Option<Reason>) -> Guarded {
+        let condition = |reason: Reason| json!({"type": "Ready", "status": "False", "reason": reason.as_str(), "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let object = json!({
+            "apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook",
+            "metadata": {"name": format!("hook-{number}"), "namespace": format!("team-{number}"), "uid": number.to_string()},
+            "spec": {
+                "url": "https://hooks.example.com", "userId": "u", "presenceName": format!("p-{number}"),
+                "connectionRef": {"name": format!("orion-{number}")},
+            },
+            "status": {"conditions": reason.map(condition).into_iter().collect::<Vec<_>>()},
+        });
+        DeserializeGuard(Ok(serde_json::from_value(object).unwrap()))
+    }
+
+    fn context(webhooks: impl Iterator<Item = Guarded>) -> (Arc<Context>, Arc<Metrics>) {
+        let nobody = tower::service_fn(async |_: Request<kube::client::Body>| {
+            Ok::<_, Infallible>(Response::new(kube::client::Body::empty()))
+        });
+        let (store, mut writer) = reflector::store();
+        for webhook in webhooks {
+            writer.apply_watcher_event(&Event::Apply(webhook));
+        }
+        let config = ContextConfig {
+            client: Client::new(nobody, "default"),
+            settings: Settings {
+                instance: InstanceId::new("census"),
+                interval: Duration::from_secs(600),
+                min_interval: Duration::from_secs(30),
+                create_settle: Duration::from_secs(60),
+                dry_run: false,
+            },
+            default_connection: None,
+            operator_namespace: "orion-system".into(),
+            allow_insecure_connections: false,
+            clock: Arc::new(Still),
+            apiserver_timeout: Duration::from_secs(1),
+            concurrency: 16,
+        };
+        let caches = Caches { webhooks: vec![store], secrets: Vec::new(), namespaces: None, wakes: Vec::new() };
+        let watching = Watching { namespaces: None, label_selector: None };
+        let metrics = Arc::new(Metrics::default());
+        let context = Context::new(config, &watching, caches, Arc::clone(&metrics), CancellationToken::new());
+        let context = Arc::new(context);
+        let counted: Arc<dyn Counted> = Arc::clone(&context) as Arc<dyn Counted>;
+        metrics.asks(Arc::downgrade(&counted));
+        (context, metrics)
+    }
+
+    /// Names of series, and what the Webhooks come to.
+    async fn page(number: usize) -> (BTreeSet<String>, f64) {
+        let reasons = Reason::ALL.iter().copied().map(Some).chain([None]).cycle();
+        let (context, metrics) = context((0..number).zip(reasons).map(|(number, reason)| webhook(number, reason)));
+        for number in 0..number {
+            let namespace = format!("team-{number}");
+            let key = ConnectionKey::Namespaced { namespace: namespace.clone(), name: format!("orion-{number}") };
+            let terms = Terms { access: Access::All, adoption: true };
+            context.registry.namespaced_are_known(Some(namespace.clone()), [(key, terms)].into_iter());
+            let key = ObjectRef::new(&format!("hook-{number}")).within(&namespace);
+            drop(context.recall(&key, &number.to_string()));
+        }
+        let page = metrics.page(Format::Text);
+        let lines = page.lines().filter(|line| !line.starts_with('#'));
+        let series = lines.clone().map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect();
+        let counted = lines.filter(|line| line.starts_with("orion_operator_webhooks{"));
+        (series, counted.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum())
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_make_as_many_series_as_ten() {
+        let ((few, ten), (many, ten_thousand)) = (page(10).await, page(10_000).await);
+        assert_eq!((ten, ten_thousand), (10.0, 10_000.0), "all are counted");
+        assert_eq!(few, many);
+        assert!(few.iter().any(|series| series.starts_with("orion_operator_webhooks{")) && few.len() < 1000);
+    }
+
+    #[tokio::test]
+    async fn each_is_counted_where_it_belongs() {
+        let all = [
+            webhook(0, Some(Reason::Synced)),
+            webhook(1, Some(Reason::Synced)),
+            webhook(2, Some(Reason::CreateUncertain)),
+            webhook(3, None),
+        ];
+        let (context, _) = context(all.into_iter());
+        let key = |number: usize| ObjectRef::new(&format!("hook-{number}")).within(&format!("team-{number}"));
+        // Seen half an hour ago, with an interval of ten minutes and one more for chance.
+        let seen = |checked: Duration| Entry { uid: String::new(), checked, ..Entry::default() };
+        context.remember(&key(0), &seen(HOUR / 2));
+        context.remember(&key(1), &seen(HOUR));
+        let mut doubtful = seen(Boot::ZERO);
+        doubtful.memory.doubt = Some(Doubt {
+            token: String::new(),
+            since: HOUR,
+            cause: None,
+            sent: None,
+            account: None,
+            reached: None,
+            lists: Vec::new(),
+        });
+        context.remember(&key(2), &doubtful);
+        let census = context.census();
+        assert_eq!(
+            census.webhooks,
+            [(Reason::Synced, 2), (Reason::CreateUncertain, 1), (Reason::Progressing, 1)].into()
+        );
+        assert_eq!(census.uncertain_creates, 1);
+        assert_eq!(census.unchecked, [(Kind::OrionConnection, HOUR / 2)].into(), "only those in sync are looked at");
+        assert_eq!(census.late, [(Kind::OrionConnection, HOUR / 2 - Duration::from_secs(660))].into());
+    }
+}

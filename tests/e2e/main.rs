@@ -13,6 +13,7 @@ mod gate;
 mod isolation;
 mod lifecycle;
 mod login;
+mod observe;
 mod operator;
 mod orphans;
 mod pauses;

@@ -35,7 +35,7 @@ impl Operator {
             .arg("run")
             .args(["--kubeconfig", world.kubeconfig.to_str().unwrap()])
             .args(["--operator-namespace", "orion-system"])
-            .args(["--health-probe-bind-address", "0", "--log-level", "trace"]);
+            .args(["--health-probe-bind-address", "0"]);
         // The last one of a repeated flag would be refused, so defaults of the tests give way to the test's own.
         let token_file = world.token_file.to_str().unwrap();
         let is_given = |flag| more.contains(&flag);
@@ -50,6 +50,7 @@ impl Operator {
             ("--create-settle", "4s"),
             ("--orion-timeout", "1s"),
             ("--orion-rate-limit", "0"),
+            ("--log-level", "trace"),
         ] {
             if !is_given(flag) {
                 command.args([flag, value]);

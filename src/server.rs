@@ -1,5 +1,8 @@
 //! The probes and the metrics page.
 
+mod readers;
+pub mod secure;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -48,6 +51,11 @@ pub fn metrics(metrics: Arc<Metrics>) -> Router {
         ([(header::CONTENT_TYPE, format.content_type())], metrics.page(format))
     };
     Router::new().route("/metrics", get(page))
+}
+
+/// The same for those whom the apiserver lets `get` the path `/metrics`.
+pub fn guarded(router: Router, client: kube::Client) -> Router {
+    router.layer(axum::middleware::from_fn_with_state(readers::Readers::new(client), readers::check))
 }
 
 /// Takes the address.

@@ -44,8 +44,9 @@ pub fn init(level: Level, format: LogFormat) -> Result<LogLevel, ParseError> {
 }
 
 fn filter(level: Level) -> Result<EnvFilter, ParseError> {
-    // kube's client quotes the text of an answer that does not decode, which may be a Secret.
-    EnvFilter::try_new(format!("warn,kube_client::client=off,orion_operator={level}"))
+    // kube's client quotes the text of an answer that does not decode, which may be a Secret. The listener tells of every
+    // stranger who does not speak TLS.
+    EnvFilter::try_new(format!("warn,kube_client::client=off,tls_listener=off,orion_operator={level}"))
 }
 
 impl LogLevel {

@@ -1,6 +1,7 @@
 //! `orion-operator run`: the operator itself.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::controller::{
 use crate::metrics::Metrics;
 use crate::plan::Settings;
 use crate::server;
+use crate::server::secure::{self, Certificate};
 use crate::telemetry::{self, LogFormat};
 
 /// In flight work has this long to end after the first signal.
@@ -77,6 +79,17 @@ pub struct RunArgs {
     /// Address of /metrics, or 0 for off
     #[arg(long, env = "ORION_OPERATOR_METRICS_BIND_ADDRESS", value_name = "ADDRESS", default_value = ":8080", value_parser = parse_bind)]
     pub metrics_bind_address: Bind,
+    /// Serve /metrics over TLS, and only to those whom the apiserver lets get the path /metrics
+    #[arg(long, env = "ORION_OPERATOR_METRICS_SECURE", value_parser = FalseyValueParser::new())]
+    pub metrics_secure: bool,
+    /// Directory with tls.crt and tls.key for --metrics-secure; read again when they change
+    #[arg(
+        long,
+        env = "ORION_OPERATOR_METRICS_CERT_PATH",
+        value_name = "DIRECTORY",
+        required_if_eq("metrics_secure", "true")
+    )]
+    pub metrics_cert_path: Option<PathBuf>,
     /// Address of /healthz and /readyz, or 0 for off
     #[arg(long, env = "ORION_OPERATOR_HEALTH_PROBE_BIND_ADDRESS", value_name = "ADDRESS", default_value = ":8081", value_parser = parse_bind)]
     pub health_probe_bind_address: Bind,
@@ -106,6 +119,8 @@ pub enum RunError {
     Connection(#[from] ConnectionError),
     #[error("cannot listen on {address}: {source}. Give another address, or 0 to switch it off")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error("--metrics-cert-path: {0}")]
+    MetricsCertificate(std::io::Error),
     #[error("the runtime: {0}")]
     Runtime(std::io::Error),
     #[error("logging: {0}")]
@@ -141,7 +156,13 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
     let stop = CancellationToken::new();
     let (ready, is_ready) = watch::channel(false);
     listen(args.health_probe_bind_address, server::probes(is_ready), &stop).await?;
-    listen(args.metrics_bind_address, server::metrics(Arc::clone(&metrics)), &stop).await?;
+    let page = server::metrics(Arc::clone(&metrics));
+    match args.metrics_cert_path.as_deref().filter(|_| args.metrics_secure) {
+        Some(directory) => {
+            listen_securely(args.metrics_bind_address, directory, server::guarded(page, client.clone()), &stop).await?;
+        }
+        None => listen(args.metrics_bind_address, page, &stop).await?,
+    }
     let config = ContextConfig {
         client,
         settings: Settings {
@@ -209,5 +230,18 @@ async fn listen(bind: Bind, router: axum::Router, stop: &CancellationToken) -> R
     let Some(address) = bind.0 else { return Ok(()) };
     let listener = server::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
     tokio::spawn(server::serve(listener, router, stop.clone()));
+    Ok(())
+}
+
+async fn listen_securely(
+    bind: Bind,
+    directory: &Path,
+    router: axum::Router,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let Some(address) = bind.0 else { return Ok(()) };
+    let certificate = Certificate::read(directory).await.map_err(RunError::MetricsCertificate)?;
+    let listener = server::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
+    tokio::spawn(secure::serve(listener, certificate, router, stop.clone()));
     Ok(())
 }

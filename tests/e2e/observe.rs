@@ -65,12 +65,16 @@ fn the_page_tells_what_happened_and_how_it_stands() {
         shows(&address, "orion_operator_webhooks", &[], 3.0).await;
         shows(&address, "orion_operator_connections", &["kind=\"Default\"", "reason=\"Synced\""], 1.0).await;
         shows(&address, "orion_operator_connections", &[], 1.0).await;
+        until("drift was looked for", async || {
+            let lists = ["operation=\"list\"", "class=\"2xx\""];
+            (sum(&scrape(&address).await, "orion_operator_orion_requests_total", &lists) >= 1.0).then_some(())
+        })
+        .await;
         let page = scrape(&address).await;
         let calls = |labels: &[&str]| sum(&page, "orion_operator_orion_requests_total", labels);
         assert_eq!(calls(&["operation=\"create\"", "class=\"2xx\""]), 2.0);
         assert_eq!(calls(&["operation=\"create\"", "class=\"Rejected\""]), 1.0);
         assert_eq!(calls(&["operation=\"login\"", "class=\"2xx\""]), 1.0);
-        assert!(calls(&["operation=\"list\"", "class=\"2xx\""]) >= 1.0, "drift was looked for");
         assert_eq!(sum(&page, "orion_operator_orion_request_duration_seconds_count", &["\"create\""]), 3.0);
         assert!(sum(&page, "orion_operator_oldest_login_token_age_seconds", &[]) > 0.0);
         // Two writes for each create at least, and all to one host.
@@ -151,5 +155,83 @@ fn the_log_tells_of_a_reconcile_and_gets_finer_by_a_signal() {
         world.create("third", spec("third")).await;
         world.synced("third").await;
         assert_eq!(operator.log().matches("\"DEBUG\"").count(), before);
+    });
+}
+
+/// A certificate for 127.0.0.1 in a directory, as a Secret would be mounted; gives it to be trusted.
+fn certificate(directory: &std::path::Path) -> reqwest::Certificate {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).unwrap();
+    std::fs::write(directory.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(directory.join("tls.crt"), made.cert.pem()).unwrap();
+    reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()
+}
+
+#[test]
+fn the_page_is_for_those_who_may_read_it_and_a_new_certificate_needs_no_restart() {
+    run(async |world| {
+        let (address, directory) = (free_address(), tempfile::tempdir().unwrap());
+        let trusted = certificate(directory.path());
+        let namespace = &world.namespace;
+        let role = "metrics-reader";
+        world
+            .plane
+            .apply(&format!(
+                "
+{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: may, namespace: {namespace}}}}}
+---
+{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: may-not, namespace: {namespace}}}}}
+---
+{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {role}}}, rules: [{{nonResourceURLs: [/metrics], verbs: [get]}}]}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: {role}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}
+subjects: [{{kind: ServiceAccount, name: may, namespace: {namespace}}}]
+"
+            ))
+            .await
+            .unwrap();
+        let token = async |name: &str| {
+            world.plane.kubectl_ok(&["create", "token", name, "-n", namespace]).await.unwrap().trim().to_owned()
+        };
+        let (may, may_not) = (token("may").await, token("may-not").await);
+        let path = directory.path().to_str().unwrap();
+        let operator = world
+            .operator(&["--metrics-bind-address", &address, "--metrics-secure", "--metrics-cert-path", path])
+            .await;
+        let status = async |trusted: &reqwest::Certificate, token: Option<&str>| {
+            let client = reqwest::Client::builder().tls_certs_only([trusted.clone()]).build().unwrap();
+            let request = client.get(format!("https://{address}/metrics"));
+            let request = token
+                .map_or_else(|| request.try_clone().unwrap(), |token| request.try_clone().unwrap().bearer_auth(token));
+            request.send().await.map(|answer| answer.status().as_u16())
+        };
+        // The operator may not ask yet: nobody may read, and the log says why.
+        assert_eq!(status(&trusted, Some(&may)).await.unwrap(), 503);
+        assert!(operator.log().contains("may the ServiceAccount create tokenreviews"));
+        let delegate = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: orion-operator-metrics}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: 'system:auth-delegator'}
+subjects: [{kind: ServiceAccount, name: orion-operator, namespace: orion-system}]
+";
+        world.plane.apply(delegate).await.unwrap();
+        until("who may reads", async || (status(&trusted, Some(&may)).await.unwrap() == 200).then_some(())).await;
+        assert_eq!(status(&trusted, Some(&may_not)).await.unwrap(), 403);
+        assert_eq!(status(&trusted, Some("no-token-of-anybody")).await.unwrap(), 401);
+        assert_eq!(status(&trusted, None).await.unwrap(), 401);
+        assert!(reqwest::get(format!("http://{address}/metrics")).await.is_err(), "not without TLS");
+        // A client that says nothing holds nobody up.
+        let _silent = tokio::net::TcpStream::connect(&address).await.unwrap();
+        assert_eq!(status(&trusted, Some(&may)).await.unwrap(), 200);
+
+        let new = certificate(directory.path());
+        until("the new one is served", async || matches!(status(&new, Some(&may)).await, Ok(200)).then_some(())).await;
+        assert!(status(&trusted, Some(&may)).await.is_err());
+        for token in [&may, &may_not] {
+            assert!(!operator.log().contains(token.as_str()), "a token is in the log");
+        }
     });
 }

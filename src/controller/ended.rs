@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
+use tracing::field::display;
 use tracing::{Span, debug, error};
 
 use super::reconcile::ReconcileError;
@@ -35,7 +36,7 @@ pub(super) fn end(
 ) -> Result<Action, ReconcileError> {
     let ending = result.as_ref().map_or(Ending::Error, |ended| ended.ending);
     let milliseconds = u64::try_from(under_way.ended(ending).as_millis()).unwrap_or(u64::MAX);
-    Span::current().record("outcome", ending.as_str()).record("milliseconds", milliseconds);
+    Span::current().record("outcome", display(ending.as_str())).record("milliseconds", milliseconds);
     match &result {
         Ok(_) => debug!("reconciled"),
         Err(error) => {

@@ -12,7 +12,7 @@ use rand::RngExt;
 use rand::distr::{Alphanumeric, SampleString};
 use rand::rngs::StdRng;
 use tokio::time::Instant;
-use tracing::field::Empty;
+use tracing::field::{Empty, display};
 use tracing::{Span, debug, warn};
 
 use super::clock::chance;
@@ -60,8 +60,8 @@ pub enum ReconcileError {
 /// # Errors
 /// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
 #[tracing::instrument(skip_all, fields(
-    kind = "Webhook",
-    object = path(&guarded),
+    kind = %"Webhook",
+    object = %path(&guarded),
     generation = guarded.meta().generation,
     step = Empty,
     outcome = Empty,
@@ -167,7 +167,7 @@ impl<'a> Reconcile<'a> {
         self.entry.waiting = None;
         for _ in 0..STEPS_AT_MOST {
             let step = self.next();
-            Span::current().record("step", step.name());
+            Span::current().record("step", display(step.name()));
             debug!("step");
             if self.is_cut_off(&step) {
                 debug!("the connection is another one by now, or not for this Webhook any more");

@@ -27,6 +27,7 @@ fn names() -> BTreeSet<String> {
 
 #[test]
 fn each_says_what_is_wrong_and_what_to_do_next() {
+    let (kept_in, used) = (Regex::new(r"by \(([^)]*)\)").unwrap(), Regex::new(r"\$labels\.(\w+)").unwrap());
     for alert in alerts() {
         let name = name(&alert);
         let text =
@@ -38,16 +39,10 @@ fn each_says_what_is_wrong_and_what_to_do_next() {
         assert!(has_command, "{name} does not say which command comes next");
         is_known(name, alert["expr"].as_str().unwrap());
         // A label that the expression has lost would leave a hole in the text.
-        let kept = Regex::new(r"by \(([^)]*)\)").unwrap();
-        let kept: BTreeSet<String> = kept
-            .captures_iter(alert["expr"].as_str().unwrap())
-            .flat_map(|found| found[1].split(", ").map(str::to_owned).collect::<Vec<_>>())
-            .collect();
-        for used in Regex::new(r"\$labels\.(\w+)").unwrap().captures_iter(&format!(
-            "{} {}",
-            text("summary"),
-            text("description")
-        )) {
+        let expression = alert["expr"].as_str().unwrap();
+        let kept: BTreeSet<&str> =
+            kept_in.captures_iter(expression).flat_map(|found| found.get(1).unwrap().as_str().split(", ")).collect();
+        for used in used.captures_iter(&format!("{} {}", text("summary"), text("description"))) {
             assert!(kept.contains(&used[1]), "{name}: {}", &used[0]);
         }
     }
@@ -75,8 +70,8 @@ fn promtool_sees_each_fire_and_keep_silent() {
     let cases = tests["tests"].as_array().unwrap().iter().flat_map(|test| test["promql_expr_test"].as_array().unwrap());
     let (fires, silent): (Vec<&Value>, Vec<&Value>) =
         cases.partition(|case| !case["exp_samples"].as_array().unwrap().is_empty());
+    let name = Regex::new(r#"alertname="(\w+)""#).unwrap();
     for (what, cases) in [("fire", fires), ("keep silent", silent)] {
-        let name = Regex::new(r#"alertname="(\w+)""#).unwrap();
         let tested: BTreeSet<String> =
             cases.iter().map(|case| name.captures(case["expr"].as_str().unwrap()).unwrap()[1].to_owned()).collect();
         let missing: Vec<String> = names().difference(&tested).cloned().collect();

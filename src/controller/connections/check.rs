@@ -84,7 +84,7 @@ impl<K: ConnectionObject> Checker<K> {
     /// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
     #[tracing::instrument(skip_all, fields(
         kind = %K::kind(&()),
-        object = path(Resource::meta(&*guarded)),
+        object = %path(Resource::meta(&*guarded)),
         generation = Resource::meta(&*guarded).generation,
         outcome = Empty,
         milliseconds = Empty,

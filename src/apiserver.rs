@@ -15,20 +15,27 @@ use tower::{BoxError, Service};
 use crate::boot::boot_time;
 use crate::fence::Fence;
 use crate::health::Health;
+use crate::metrics::Metrics;
 
 /// This process leads no longer.
 #[derive(Debug, thiserror::Error)]
 #[error("this process leads no longer, and writes nothing")]
 struct Closed;
 
-/// A client whose writes end with `fence`. With `health` its lists and watches are told there: for what fills caches, as
+/// A client whose calls are counted in `metrics` and whose writes end with `fence`. With `health` its lists and watches are told there: for what fills caches, as
 /// that is repeated until it works.
 ///
 /// # Errors
 /// The configuration does not make sense: certificates that cannot be read, most often.
-pub fn client(config: Config, fence: &Fence, health: Option<&Arc<Health>>) -> Result<Client, kube::Error> {
+pub fn client(
+    config: Config,
+    metrics: &Metrics,
+    fence: &Fence,
+    health: Option<&Arc<Health>>,
+) -> Result<Client, kube::Error> {
+    let count = metrics.count_requests(config.cluster_url.authority().map_or("", |host| host.as_str()));
     let layer = layer_fn(|inner| Gate { inner, fence: fence.clone(), health: health.cloned() });
-    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+    Ok(ClientBuilder::try_from(config)?.with_layer(&count).with_layer(&layer).build())
 }
 
 #[derive(Clone)]

@@ -9,6 +9,13 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Fence(Arc<AtomicU64>);
 
+impl Default for Fence {
+    /// Open.
+    fn default() -> Self {
+        Self::open()
+    }
+}
+
 impl Fence {
     /// One that never closes: without leader election.
     #[must_use]

@@ -1,16 +1,19 @@
 //! The probes and the metrics page.
 
+mod readers;
+pub mod secure;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
-use crate::metrics::Metrics;
+use crate::metrics::{Format, Metrics};
 
 /// Reads a bind address: `:8080`, `0` for off, or `address:port`.
 ///
@@ -41,10 +44,19 @@ pub fn probes(health: Arc<Health>) -> Router {
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
 }
 
-/// `/metrics`.
+/// `/metrics`, in the format that is asked for.
 pub fn metrics(metrics: Arc<Metrics>) -> Router {
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Router::new().route("/metrics", get(async move || ([(header::CONTENT_TYPE, content_type)], metrics.page())))
+    let page = async move |headers: HeaderMap| {
+        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let format = Format::accepted(accept);
+        ([(header::CONTENT_TYPE, format.content_type())], metrics.page(format))
+    };
+    Router::new().route("/metrics", get(page))
+}
+
+/// The same for those whom the apiserver lets `get` the path `/metrics`.
+pub fn guarded(router: Router, client: kube::Client) -> Router {
+    router.layer(axum::middleware::from_fn_with_state(readers::Readers::new(client), readers::check))
 }
 
 /// Takes the address.

@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
-use kube::{Client, Config};
+use kube::Config;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::run::RunError;
 use crate::api::parse_duration;
+use crate::apiserver;
 use crate::controller::SystemClock;
 use crate::fence::Fence;
 use crate::health::Health;
 use crate::leader::{Elector, Lost, Office, Terms, lease_name};
+use crate::metrics::Metrics;
 
 /// Arguments of leader election.
 #[derive(Args, Debug, Clone)]
@@ -59,6 +61,7 @@ pub(super) struct Electorate {
     pub selector: Option<String>,
     pub terms: Terms,
     pub health: Arc<Health>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Electorate {
@@ -67,10 +70,21 @@ impl Electorate {
     /// # Errors
     /// The client cannot be made.
     pub(super) fn elector(&self, office: Office, fence: Fence) -> Result<Elector, kube::Error> {
-        let client = Client::try_from(self.config.clone())?;
+        let client = apiserver::client(self.config.clone(), &self.metrics, &Fence::open(), None)?;
         let name = lease_name(office, self.watched.as_ref(), self.selector.as_deref());
         let clock = Arc::new(SystemClock);
-        Ok(Elector::new(client, &self.namespace, name, identity(), self.terms, clock, fence, Arc::clone(&self.health)))
+        let health = Arc::clone(&self.health);
+        let elector = Elector::new(client, &self.namespace, name, identity(), self.terms, clock, fence, health);
+        let (mut leads, name, metrics) = (elector.watch(), elector.name().to_owned(), Arc::clone(&self.metrics));
+        tokio::spawn(async move {
+            loop {
+                metrics.leading(&name, *leads.borrow_and_update());
+                if leads.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(elector)
     }
 
     /// Contends for speaking for the connections, over and over until [`Speaker::end`].

@@ -1,6 +1,7 @@
 //! `orion-operator run`: the operator itself.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,9 @@ use crate::fence::Fence;
 use crate::health::{Health, Phase};
 use crate::leader::{Lost, Office};
 use crate::metrics::Metrics;
+use crate::orion::Oversight;
 use crate::plan::Settings;
+use crate::server::secure::{self, Certificate};
 use crate::telemetry::{self, LogFormat};
 use crate::{apiserver, server};
 
@@ -86,6 +89,17 @@ pub struct RunArgs {
     /// Address of /metrics, or 0 for off
     #[arg(long, env = "ORION_OPERATOR_METRICS_BIND_ADDRESS", value_name = "ADDRESS", default_value = ":8080", value_parser = parse_bind)]
     pub metrics_bind_address: Bind,
+    /// Serve /metrics over TLS, and only to those whom the apiserver lets get the path /metrics
+    #[arg(long, env = "ORION_OPERATOR_METRICS_SECURE", value_parser = FalseyValueParser::new())]
+    pub metrics_secure: bool,
+    /// Directory with tls.crt and tls.key for --metrics-secure; read again when they change
+    #[arg(
+        long,
+        env = "ORION_OPERATOR_METRICS_CERT_PATH",
+        value_name = "DIRECTORY",
+        required_if_eq("metrics_secure", "true")
+    )]
+    pub metrics_cert_path: Option<PathBuf>,
     /// Address of /healthz and /readyz, or 0 for off
     #[arg(long, env = "ORION_OPERATOR_HEALTH_PROBE_BIND_ADDRESS", value_name = "ADDRESS", default_value = ":8081", value_parser = parse_bind)]
     pub health_probe_bind_address: Bind,
@@ -119,6 +133,8 @@ pub enum RunError {
     Election(String),
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
+    #[error("--metrics-cert-path: {0}")]
+    MetricsCertificate(std::io::Error),
     #[error("the runtime: {0}")]
     Runtime(std::io::Error),
     #[error("logging: {0}")]
@@ -130,9 +146,10 @@ pub enum RunError {
 /// # Errors
 /// It could not start.
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, RunError> {
-    telemetry::init(args.log_level, args.log_format)?;
+    let level = telemetry::init(args.log_level, args.log_format)?;
     super::install_tls_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Runtime)?;
+    runtime.spawn(level.follow_signals());
     let result = runtime.block_on(operate(args));
     // What still hangs (a DNS look-up, say) must not hold the exit up.
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -141,17 +158,31 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, RunError> {
 
 async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
     let terms = args.election.terms()?;
-    let fence = if terms.is_some() { Fence::closed() } else { Fence::open() };
-    let connection = default_connection(&args, &fence)?;
+    let metrics = Arc::new(Metrics::default());
+    let oversight = Oversight {
+        fence: if terms.is_some() { Fence::closed() } else { Fence::open() },
+        calls: metrics.orion.clone(),
+    };
+    let connection = default_connection(&args, &oversight)?;
     let health = Arc::new(Health::default());
     let cluster = args.cluster.config().await?;
-    let made = |health| apiserver::client(cluster.clone(), &fence, health).map_err(ClusterError::Client);
-    let (client, aside) = (made(Some(&health))?, made(None)?);
+    let made = |fence: &Fence, health| {
+        apiserver::client(cluster.clone(), &metrics, fence, health).map_err(ClusterError::Client)
+    };
+    let fence = oversight.fence;
+    let (client, aside) = (made(&fence, Some(&health))?, made(&fence, None)?);
     let mut signals = Signals::new().map_err(RunError::Signals)?;
     let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
-    let metrics = Arc::new(Metrics::default());
     listen(args.health_probe_bind_address, server::probes(Arc::clone(&health)), &ended).await?;
-    listen(args.metrics_bind_address, server::metrics(Arc::clone(&metrics)), &ended).await?;
+    let page = server::metrics(Arc::clone(&metrics));
+    match args.metrics_cert_path.as_deref().filter(|_| args.metrics_secure) {
+        Some(directory) => {
+            // Who asks may be known while another process leads.
+            let page = server::guarded(page, made(&Fence::open(), None)?);
+            listen_securely(args.metrics_bind_address, directory, page, &ended).await?;
+        }
+        None => listen(args.metrics_bind_address, page, &ended).await?,
+    }
     let instance = tokio::select! {
         instance = args.cluster.instance_patiently(&client) => instance?,
         signal = signals.next() => return Ok(idle(signal)),
@@ -173,6 +204,7 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
         selector: watching.label_selector.clone(),
         terms,
         health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
     });
     let elected = electorate.as_ref().map(|electorate| electorate.elector(Office::Webhooks, fence.clone()));
     let elector = match elected.transpose().map_err(ClusterError::Client)? {
@@ -300,8 +332,11 @@ impl Signals {
     }
 }
 
-fn default_connection(args: &RunArgs, fence: &Fence) -> Result<Option<(Arc<ConnectionHandle>, Terms)>, RunError> {
-    let Some(orion) = args.connection.orion(fence)? else {
+fn default_connection(
+    args: &RunArgs,
+    oversight: &Oversight,
+) -> Result<Option<(Arc<ConnectionHandle>, Terms)>, RunError> {
+    let Some(orion) = args.connection.orion(oversight)? else {
         info!("no --orion-url: there is no default connection");
         return Ok(None);
     };
@@ -316,5 +351,18 @@ async fn listen(bind: Bind, router: axum::Router, stop: &CancellationToken) -> R
     let Some(address) = bind.0 else { return Ok(()) };
     let listener = server::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
     tokio::spawn(server::serve(listener, router, stop.clone()));
+    Ok(())
+}
+
+async fn listen_securely(
+    bind: Bind,
+    directory: &Path,
+    router: axum::Router,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let Some(address) = bind.0 else { return Ok(()) };
+    let certificate = Certificate::read(directory).await.map_err(RunError::MetricsCertificate)?;
+    let listener = server::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
+    tokio::spawn(secure::serve(listener, certificate, router, stop.clone()));
     Ok(())
 }

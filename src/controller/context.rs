@@ -1,7 +1,7 @@
 //! What all reconciles share.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::channel::mpsc;
@@ -39,6 +39,8 @@ pub(super) struct Entry {
     pub errors: u32,
     /// Since when it waits to hear of its connection.
     pub waiting: Option<Boot>,
+    /// When it was last seen to be right at Orion, or else first met.
+    pub checked: Boot,
 }
 
 /// What a [`Context`] is made of.
@@ -147,9 +149,14 @@ impl Context {
         }
     }
 
+    /// What is remembered of all objects.
+    pub(super) fn entries(&self) -> MutexGuard<'_, HashMap<ObjectRef<Webhook>, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What is remembered of the object; a new one of the same name starts afresh.
     pub(super) fn recall(&self, key: &ObjectRef<Webhook>, uid: &str) -> Entry {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries();
         // Objects that went without us (a finalizer taken off by hand, say) are swept out now and then.
         let living: usize = self.webhooks.iter().map(Store::len).sum();
         if entries.len() > 2 * living + 64 {
@@ -161,24 +168,24 @@ impl Context {
         }
         let entry = entries.entry(key.clone()).or_default();
         if entry.uid != uid {
-            *entry = Entry { uid: uid.to_owned(), ..Entry::default() };
+            *entry = Entry { uid: uid.to_owned(), checked: self.clock.boot(), ..Entry::default() };
         }
         entry.clone()
     }
 
     /// Keeps what is remembered. Called before each effect, so that a panic or a deadline cannot lose it.
     pub(super) fn remember(&self, key: &ObjectRef<Webhook>, entry: &Entry) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), entry.clone());
+        self.entries().insert(key.clone(), entry.clone());
     }
 
     /// Forgets an object that is gone.
     pub(super) fn forget(&self, key: &ObjectRef<Webhook>) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.entries().remove(key);
     }
 
     /// One more reconcile of the object ended in an error; says how many in a row.
     pub(super) fn count_error(&self, key: &ObjectRef<Webhook>) -> u32 {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries();
         entries.get_mut(key).map_or(0, |entry| {
             entry.errors = entry.errors.saturating_add(1);
             entry.errors - 1

@@ -2,9 +2,11 @@
 //! writes the status. No decision is made here.
 
 mod background;
+mod census;
 mod clock;
 mod connections;
 mod context;
+mod ended;
 mod events;
 mod execute;
 mod gather;

@@ -25,10 +25,10 @@ use super::clock::{Clock, chance, watch_backoff};
 use super::connections::{self, ConnectionHandle, ConnectionKey, ConnectionObject, ConnectionWatch, Terms, Users};
 use super::context::{Caches, Context, ContextConfig, Guarded};
 use super::orphans::watch_for_orphans;
-use super::reconcile::{ReconcileError, log_error, reconcile};
+use super::reconcile::{ReconcileError, reconcile};
 use crate::api::{ClusterOrionConnection, OrionConnection, Webhook};
 use crate::health::Phase;
-use crate::metrics::Metrics;
+use crate::metrics::{Counted, Metrics};
 use crate::plan::backoff;
 
 /// How long the client of the apiserver may hear nothing on a connection that it waits on. Longer than a watch that has
@@ -87,8 +87,12 @@ pub async fn run(config: ContextConfig, watching: Watching, metrics: Arc<Metrics
     let namespaces =
         is_everywhere.then(|| watch_metadata::<Namespace>(Api::all(config.client.clone()), "Namespaces", clock));
     caches.namespaces = namespaces.as_ref().map(|(reader, _)| reader.clone());
+    let concurrency = config.concurrency;
     let default = config.default_connection.as_ref().map(|(handle, _)| Arc::clone(handle));
     let context = Arc::new(Context::new(config, &watching, caches, Arc::clone(&metrics), stop.clone()));
+    metrics.line.at_most(concurrency);
+    let counted: Arc<dyn Counted> = Arc::clone(&context) as Arc<dyn Counted>;
+    metrics.asks(Arc::downgrade(&counted));
     if let Some(handle) = default {
         tend_default(&context, handle);
     }
@@ -203,8 +207,8 @@ fn tend_default(context: &Arc<Context>, handle: Arc<ConnectionHandle>) {
     keep(&context.health, stop, "orphans of the default connection", orphans);
 }
 
-fn error_policy(guarded: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    log_error(&guarded, error);
+/// The error was told by the reconcile itself.
+fn error_policy(guarded: Arc<Guarded>, _: &ReconcileError, context: Arc<Context>) -> Action {
     Action::requeue(backoff(context.count_error(&key_of(&guarded)), chance(&*context.clock).random()))
 }
 
@@ -213,9 +217,8 @@ fn take_note(
     result: Result<(ObjectRef<Guarded>, Action), controller::Error<ReconcileError, watcher::Error>>,
 ) {
     match result {
-        Ok(_) => context.metrics.reconciled("webhook", "success"),
-        // Its end was told by the error policy.
-        Err(controller::Error::ReconcilerFailed(..)) => context.metrics.reconciled("webhook", "error"),
+        // It has told its end itself.
+        Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
         Err(controller::Error::ObjectNotFound(gone)) => {
             let namespace = gone.namespace.unwrap_or_default();
             context.forget(&ObjectRef::new(&gone.name).within(&namespace));

@@ -11,6 +11,7 @@ use kube::{Api, Client};
 use rand::RngExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::Terms;
@@ -55,6 +56,8 @@ pub struct Elector {
     /// The Lease as it was last seen or written, and since when it is so.
     seen: Option<(Lease, Duration)>,
     leads: bool,
+    /// Hears of it.
+    told_leads: watch::Sender<bool>,
     /// The last trouble with the apiserver that was told.
     told: Option<String>,
 }
@@ -76,7 +79,32 @@ impl Elector {
     ) -> Self {
         let leases = Api::namespaced(client, namespace);
         let path = format!("the Lease {namespace}/{name}");
-        Self { leases, name, identity, terms, clock, fence, health, path, seen: None, leads: false, told: None }
+        Self {
+            leases,
+            name,
+            identity,
+            terms,
+            clock,
+            fence,
+            health,
+            path,
+            seen: None,
+            leads: false,
+            told_leads: watch::Sender::new(false),
+            told: None,
+        }
+    }
+
+    /// The name of the Lease.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this process leads, from now on.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.told_leads.subscribe()
     }
 
     /// Waits until this process leads.
@@ -103,6 +131,7 @@ impl Elector {
     pub async fn hold(&mut self) -> Lost {
         let lost = self.renew().await;
         self.leads = false;
+        self.told_leads.send_replace(false);
         self.fence.close();
         match lost {
             Lost::Taken => warn!(lease = self.name, "another process leads now"),
@@ -223,6 +252,7 @@ impl Elector {
         };
         self.seen = Some((written, begun));
         let was_leading = std::mem::replace(&mut self.leads, true);
+        self.told_leads.send_if_modified(|told| !std::mem::replace(told, true));
         self.told = None;
         // One that is over stays so, whatever comes late.
         if !was_leading || self.fence.allows(self.clock.boot()) {

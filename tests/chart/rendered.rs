@@ -92,7 +92,6 @@ fn versions_and_definitions_are_the_programs() {
     assert_eq!(listed, crds().iter().map(file_name).collect());
     let example = serde_json::from_value::<orion_operator::api::Webhook>(annotation("crdsExamples")[0].clone());
     assert!(example.is_ok(), "{example:?}");
-    serde_json::from_str::<Value>(&read("files/dashboard.json")).unwrap();
 }
 
 /// What helm's `keep` rests on is text that is put into text: nothing else may differ.

@@ -14,6 +14,7 @@ mod isolation;
 mod leader;
 mod lifecycle;
 mod login;
+mod observe;
 mod operator;
 mod orphans;
 mod pauses;

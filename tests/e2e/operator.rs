@@ -31,7 +31,7 @@ impl Operator {
         let log = directory.path().join("log");
         let file = std::fs::File::create(&log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_orion-operator"));
-        command.arg("run").args(["--log-level", "trace"]);
+        command.arg("run");
         // The last one of a repeated flag would be refused, so defaults of the tests give way to the test's own.
         let token_file = world.token_file.to_str().unwrap();
         let is_given = |flag| more.contains(&flag);
@@ -49,6 +49,7 @@ impl Operator {
             ("--create-settle", "4s"),
             ("--orion-timeout", "1s"),
             ("--orion-rate-limit", "0"),
+            ("--log-level", "trace"),
         ] {
             if !is_given(flag) {
                 command.args([flag, value]);

@@ -128,6 +128,24 @@ app.kubernetes.io/part-of: orion-operator
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
 {{- fail "metrics: serviceMonitor and podMonitor would both scrape the operator: enable one of them" }}
 {{- end }}
+{{- if and (include "orion-operator.metricsSecure" .) (not .Values.metrics.secure.certSecret) }}
+{{- fail "metrics.secure needs certSecret: the name of a Secret with tls.crt and tls.key" }}
+{{- end }}
+{{- end }}
+
+{{/* Whether the metrics are served over TLS, to those who may. */}}
+{{- define "orion-operator.metricsSecure" -}}
+{{- if and .Values.metrics.enabled .Values.metrics.secure.enabled }}true{{ end }}
+{{- end }}
+
+{{/* What a monitor needs to scrape over TLS. */}}
+{{- define "orion-operator.monitorTls" -}}
+{{- $secure := .Values.metrics.secure }}
+{{- $ca := dict "secret" (dict "name" $secure.certSecret "key" "ca.crt") }}
+{{- $name := printf "%s-metrics.%s.svc" (include "orion-operator.fullname" .) .Release.Namespace }}
+scheme: https
+tlsConfig:
+  {{- $secure.tlsConfig | default (dict "ca" $ca "serverName" $name) | toYaml | nindent 2 }}
 {{- end }}
 
 {{/*

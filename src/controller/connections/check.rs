@@ -12,6 +12,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use rand::RngExt;
+use tracing::field::Empty;
 use tracing::{info, warn};
 
 use super::handle::{ConnectionHandle, Standing};
@@ -25,6 +26,7 @@ use super::users;
 use crate::api::{CONNECTION_FINALIZER, Reason, State, ready_condition};
 use crate::controller::clock::chance;
 use crate::controller::context::Context;
+use crate::controller::ended::{self, Ended};
 use crate::controller::patch::{self, ApiError};
 use crate::controller::reconcile::ReconcileError;
 use crate::controller::{events, undecodable};
@@ -80,26 +82,38 @@ impl<K: ConnectionObject> Checker<K> {
     ///
     /// # Errors
     /// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
-    #[tracing::instrument(skip_all, fields(connection = path::<K>(Resource::meta(&*guarded))))]
+    #[tracing::instrument(skip_all, fields(
+        kind = %K::kind(&()),
+        object = %path(Resource::meta(&*guarded)),
+        generation = Resource::meta(&*guarded).generation,
+        outcome = Empty,
+        milliseconds = Empty,
+    ))]
     pub(super) async fn reconcile(
         guarded: Arc<DeserializeGuard<K>>,
         checker: Arc<Self>,
     ) -> Result<Action, ReconcileError> {
-        let work = AssertUnwindSafe(checker.checked(&guarded)).catch_unwind();
+        let reconciles = K::reconciles(&checker.context.metrics);
+        let under_way = reconciles.begins();
+        ended::end(reconciles, under_way, checker.bounded(&guarded).await)
+    }
+
+    async fn bounded(&self, guarded: &DeserializeGuard<K>) -> Result<Ended, ReconcileError> {
+        let work = AssertUnwindSafe(self.checked(guarded)).catch_unwind();
         match tokio::time::timeout(DEADLINE, work).await {
             Ok(Ok(Err(ApiError::Changed))) => {
                 // Mostly a lost race. Again and again, it is an admission policy that refuses our writes.
-                let times = checker.count_error(&K::key_of(Resource::meta(&*guarded)));
+                let times = self.count_error(&K::key_of(Resource::meta(guarded)));
                 if times >= 3 {
                     warn!(
                         times,
                         "the apiserver refuses to write this connection: has an admission policy something against it?"
                     );
                 }
-                let wait = if times == 0 { Duration::from_millis(500) } else { checker.backoff(times) };
-                Ok(Action::requeue(wait))
+                let wait = if times == 0 { Duration::from_millis(500) } else { self.backoff(times) };
+                Ok(Ended::again(wait))
             }
-            Ok(Ok(result)) => Ok(result?),
+            Ok(Ok(result)) => Ok(Ended::done(result?)),
             Ok(Err(_)) => Err(ReconcileError::Panic),
             Err(_) => Err(ReconcileError::Deadline),
         }

@@ -15,7 +15,7 @@ use super::registry::Problem;
 use super::status::Said;
 use crate::controller::background::keep;
 use crate::controller::orphans::watch_for_orphans;
-use crate::orion::GivenCell;
+use crate::orion::{GivenCell, Oversight};
 use crate::plan::Boot;
 
 /// What is kept of one connection between reconciles.
@@ -95,7 +95,8 @@ impl<K: ConnectionObject> Checker<K> {
             // What goes on around the old one must not go on beside the new one.
             made.tasks.cancel();
         }
-        let (orion, cell) = material::client(&shape, given, &self.context.fence)?;
+        let oversight = Oversight { fence: self.context.fence.clone(), calls: self.context.metrics.orion.clone() };
+        let (orion, cell) = material::client(&shape, given, oversight)?;
         let mut handle = ConnectionHandle::new(key.clone(), Arc::new(orion), settings, Arc::clone(&self.context.clock));
         if let Some(made) = &kept.made {
             handle = handle.after(&made.handle, is_another);

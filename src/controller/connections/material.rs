@@ -18,10 +18,9 @@ use crate::api::{Endpoint, OrionConnectionSpec, Reason, SecretKeyRef};
 use crate::controller::context::Context;
 use crate::controller::gather::{Wiped, refused_type};
 use crate::controller::patch::{ApiError, call};
-use crate::fence::Fence;
 use crate::orion::{
-    ConfigError, ConnectionConfig, Given, GivenCell, HttpOrion, Password, RateLimit, Reach, Source, login_text,
-    token_text,
+    ConfigError, ConnectionConfig, Given, GivenCell, HttpOrion, Oversight, Password, RateLimit, Reach, Source,
+    login_text, token_text,
 };
 
 /// The largest list of a tenant's Orion, in bytes: many of them must fit into memory.
@@ -152,7 +151,11 @@ fn collect(
 }
 
 /// A client of Orion, with the cell that its credentials are put into when they change.
-pub(super) fn client(shape: &Shape, given: Given, fence: &Fence) -> Result<(HttpOrion, Arc<GivenCell>), Problem> {
+pub(super) fn client(
+    shape: &Shape,
+    given: Given,
+    oversight: Oversight,
+) -> Result<(HttpOrion, Arc<GivenCell>), Problem> {
     let cell = Arc::new(GivenCell::new(shape.place.clone(), Ok(given)));
     let number = |number: u32| number.try_into().unwrap_or(std::num::NonZeroU32::MIN);
     let limit = |(requests_per_second, burst)| RateLimit {
@@ -160,13 +163,13 @@ pub(super) fn client(shape: &Shape, given: Given, fence: &Fence) -> Result<(Http
         burst: number(burst),
     };
     let mut config = ConnectionConfig::new(shape.endpoint.clone(), Arc::clone(&cell) as Arc<dyn Source>);
+    config.oversight = oversight;
     config.timeout = shape.timeout;
     config.ca_pem.clone_from(&shape.ca);
     config.rate_limit = Some(shape.rate_limit.map_or_else(RateLimit::default, limit));
     config.login_path.clone_from(&shape.login_path);
     config.scopes.clone_from(&shape.scopes);
     config.reach = shape.reach;
-    config.fence = fence.clone();
     // The environment is the administrators', and so are its proxies, which connect to what they like.
     config.system_proxy = !shape.of_a_tenant;
     if shape.of_a_tenant {

@@ -7,8 +7,11 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::rig::{PATIENCE, TOKEN, example, until};
+use super::rig::{PATIENCE, example, until};
 use super::stack::{ARGOCD, Stack};
+
+/// How long something that must not happen is waited for.
+const WATCHED: Duration = Duration::from_secs(2);
 
 pub struct Application<'a> {
     stack: &'a Stack,
@@ -47,12 +50,11 @@ impl<'a> Application<'a> {
         Self { stack, name: object["metadata"]["name"].as_str().unwrap().to_owned() }
     }
 
-    /// The example of a team under another name, with a repository and a namespace of that name, which has the Secret
-    /// `orion`. `more` is put into its sync policy.
+    /// The example of a team under another name, with a repository and a namespace of that name. `more` is put into its sync
+    /// policy.
     pub async fn start(stack: &'a Stack, name: &str, objects: &[Value], more: Value) -> Self {
-        let token = format!("--from-literal=token={TOKEN}");
-        stack.plane.kubectl_ok(&["create", "namespace", name]).await.unwrap();
-        stack.plane.kubectl_ok(&["create", "secret", "generic", "orion", "-n", name, &token]).await.unwrap();
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        stack.plane.apply(&namespace.to_string()).await.unwrap();
         let mut object = example("gitops/argocd/applications.yaml").remove(1);
         object["metadata"]["name"] = json!(name);
         object["spec"]["source"]["repoURL"] = json!(format!("https://github.com/your-org/{name}.git"));
@@ -111,7 +113,7 @@ impl<'a> Application<'a> {
     /// Watches for some seconds, and some of Argo CD's looks, that its state stays like that.
     pub async fn stays(&self, fits: impl Fn(&State) -> bool) {
         let started = Instant::now();
-        while started.elapsed() < Duration::from_secs(4) {
+        while started.elapsed() < WATCHED {
             self.refresh().await;
             let state = self.state().await;
             assert!(fits(&state), "{}: {state:?}", self.name);
@@ -161,12 +163,17 @@ impl<'a> Application<'a> {
         self.is_gone().await;
     }
 
-    pub async fn is_there(&self) -> bool {
-        self.api().get_opt(&self.name).await.unwrap().is_some()
+    /// Watches for some seconds that it does not go.
+    pub async fn stays_there(&self) {
+        let started = Instant::now();
+        while started.elapsed() < WATCHED {
+            self.api().get(&self.name).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     pub async fn is_gone(&self) {
-        let gone = async || (!self.is_there().await).then_some(());
+        let gone = async || self.api().get_opt(&self.name).await.unwrap().is_none().then_some(());
         until(PATIENCE, "the Application is gone", gone).await;
     }
 

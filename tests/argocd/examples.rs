@@ -9,6 +9,7 @@ use example_files::{examples, is_webhook};
 use serde_json::{Value, json};
 
 use super::application::{Application, State};
+use super::rig::{PATIENCE, until};
 use super::stack::{Stack, run};
 
 #[test]
@@ -46,6 +47,9 @@ fn every_example_is_applied_once_and_stays_synced() {
         }
         let clean = ["delete", "webhook", "--all", "-A", "--wait=false"];
         stack.plane.kubectl_ok(&clean).await.unwrap();
+        // A name that others take too.
+        let gone = async || stack.at_orion("job-notifications").is_empty().then_some(());
+        until(PATIENCE, "the examples are gone from Orion", gone).await;
     });
 }
 

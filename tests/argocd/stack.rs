@@ -100,7 +100,7 @@ impl Stack {
         let mut controller = started("argocd-application-controller");
         // So https://kubernetes.default.svc is the cluster of the kubeconfig.
         controller.env("ARGOCD_FAKE_IN_CLUSTER", "true").env("KUBECONFIG", self.plane.admin_kubeconfig());
-        controller.args(["--namespace", ARGOCD]);
+        controller.env("ARGOCD_SYNC_WAVE_DELAY", "1").args(["--namespace", ARGOCD]);
         controller.args(["--repo-server", &server, "--repo-server-plaintext", "--app-resync", "15"]);
         // Of each resource too, where tests can read it.
         controller.arg("--persist-resource-health");
@@ -136,6 +136,8 @@ impl Stack {
         self.operator_starts().await;
         until(PATIENCE, "the operator's Application is healthy", async || {
             operator::pods_are_ready(&self.plane).await;
+            // By itself it would look at the definitions again after a minute, which were not established at first.
+            app.refresh().await;
             app.state().await.is_well().then_some(())
         })
         .await;

@@ -1,12 +1,10 @@
 //! What a sync waits for, and what fails it.
 
-use std::time::Duration;
-
 use devkit::sim::{Action, Fault, Operation};
 use serde_json::{Value, json};
 
 use super::application::{Application, State, marker};
-use super::rig::{PATIENCE, example, until, webhook};
+use super::rig::{PATIENCE, TOKEN, example, until, webhook};
 use super::stack::{Stack, run};
 
 async fn is_there(stack: &Stack, kind: &str, namespace: &str, name: &str) -> bool {
@@ -21,18 +19,18 @@ fn a_wave_waits_for_the_one_before_it() {
         let mut objects: Vec<Value> =
             example("gitops/argocd/team.yaml").iter().map(|object| stack.here(object)).collect();
         objects.push(marker("after", "1"));
-        stack.sim.stop().await.unwrap();
         let hold = Fault::on(Operation::Create, Action::status(503)).presence(presence);
         stack.sim.add_fault(hold);
         let app = Application::start(stack, team, &objects, json!({})).await;
 
-        // Orion cannot be reached: the connection holds the Webhook back.
+        // Its Secret is missing: the connection holds the Webhook back.
         app.shows("the connection is waited for", |state| state.message.contains("OrionConnection/acme")).await;
         app.stays(|state| state.phase == "Running" && state.health_of("acme") == Some("Progressing")).await;
         assert!(!is_there(stack, "webhook", team, presence).await);
 
-        // Orion answers, and does not create: the Webhook holds back what comes after it.
-        stack.sim.restart().await.unwrap();
+        // Orion does not create: the Webhook holds back what comes after it.
+        let token = format!("--from-literal=token={TOKEN}");
+        stack.plane.kubectl_ok(&["create", "secret", "generic", "orion", "-n", team, &token]).await.unwrap();
         app.shows("the Webhook is waited for", |state| state.message.contains(&format!("Webhook/{presence}"))).await;
         app.stays(|state| state.phase == "Running" && state.health_of(presence) == Some("Progressing")).await;
         assert!(!is_there(stack, "configmap", team, "after").await);
@@ -50,8 +48,7 @@ fn a_wave_waits_for_the_one_before_it() {
             webhook.metadata.deletion_timestamp.map(|_| ())
         })
         .await;
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        assert!(app.is_there().await);
+        app.stays_there().await;
         stack.sim.restart().await.unwrap();
         app.is_gone().await;
         assert_eq!(stack.at_orion(presence).len(), 0);
@@ -74,7 +71,8 @@ fn a_stalled_webhook_fails_the_sync() {
         assert!(!is_there(stack, "configmap", "refused", "after").await);
 
         // As the example has it, it is tried again, also with another commit: Orion takes this one.
-        let retry = example("gitops/argocd/applications.yaml")[1]["spec"]["syncPolicy"]["retry"].clone();
+        let mut retry = example("gitops/argocd/applications.yaml")[1]["spec"]["syncPolicy"]["retry"].clone();
+        retry["backoff"] = json!({"duration": "1s"});
         app.merge(json!({"syncPolicy": {"retry": retry}})).await;
         app.push(&objects("two")).await;
         let is_retried = |state: &State| state.phase == "Running" && state.message.contains("Retrying attempt");

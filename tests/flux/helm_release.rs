@@ -44,7 +44,7 @@ fn an_upgrade_of_the_chart_asks_nothing_of_orion() {
         let (old, file) = ("0.0.9", "files/crds/webhooks.orion-operator.dev.yaml");
         stack.push_chart(old, |chart| {
             let text = std::fs::read_to_string(chart.join(file)).unwrap();
-            let changed = text.replacen("Echo of the annotation", "As it was: echo of the annotation", 1);
+            let changed = text.replacen("Echo of the annotation", "An older echo of the annotation", 1);
             assert_ne!(changed, text);
             std::fs::write(chart.join(file), changed).unwrap();
         });
@@ -77,7 +77,7 @@ fn an_upgrade_of_the_chart_asks_nothing_of_orion() {
         };
         let definition = async || {
             let get = ["get", "crd", "webhooks.orion-operator.dev", "-o", "yaml"];
-            stack.plane.kubectl_ok(&get).await.unwrap().contains("As it was: echo")
+            stack.plane.kubectl_ok(&get).await.unwrap().contains("An older echo")
         };
         moves("0.0.x", old).await;
         assert!(definition().await);

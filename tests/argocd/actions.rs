@@ -38,7 +38,9 @@ fn refresh_is_answered_and_is_no_difference() {
         })
         .await;
         assert!(stack.sim.requests().len() > looks);
+        let writes = stack.writes().len();
         app.stays(|state| state.sync == "Synced" && state.health == "Healthy").await;
+        assert_eq!(stack.writes().len(), writes, "neither Argo CD nor the operator: {:?}", stack.writes().last());
         app.end().await;
     });
 }

@@ -9,7 +9,7 @@ use super::rig::{PATIENCE, example, until};
 use super::stack::{FLUX, Stack, ready};
 
 /// How long something that must not happen is waited for. Flux asks every other second.
-pub const WATCHED: Duration = Duration::from_secs(6);
+pub const WATCHED: Duration = Duration::from_secs(4);
 
 /// The examples' OCIRepository and Kustomization.
 pub struct Delivery<'a> {

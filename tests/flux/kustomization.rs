@@ -204,6 +204,7 @@ fn the_operator_and_flux_keep_each_others_fields() {
         delivery.turns_green(&digest).await;
         assert_eq!(stack.team_at_orion("fields"), ["two"]);
         let after = delivery.webhook("fields", |_| true).await;
+        assert!(handled(&after), "the answer stays when the annotation is gone");
         let attempt = "orion-operator.dev/create-attempt";
         assert_eq!(after.finalizers(), before.finalizers());
         assert_eq!(after.annotations().get(attempt), before.annotations().get(attempt));

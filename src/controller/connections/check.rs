@@ -234,11 +234,12 @@ impl<K: ConnectionObject> Checker<K> {
             if standing == Standing::Good && !made.handle.is_discovered() {
                 made.handle.discover().await;
             }
-            if standing == Standing::Good && made.handle.is_idle(self.idle()) {
+            let is_asked = kept.is_asked_by(object);
+            if standing == Standing::Good && (is_asked || made.handle.is_idle(self.idle())) {
                 standing = Standing::Unknown;
             }
             // Trouble that Orion's wait or the handle's own question ends is left to them.
-            let is_due = !made.handle.is_waiting() && kept.due <= context.clock.boot();
+            let is_due = !made.handle.is_waiting() && (is_asked || kept.due <= context.clock.boot());
             if standing == Standing::Unknown || (standing != Standing::Good && is_due) {
                 if (changed || context.registry.get(key).is_none()) && !self.is_the_same_handle(key, &made) {
                     self.put(key, object, kept, Offer::Pending);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use super::material::{self, Material, Shape, Versions};
 use super::object::ConnectionObject;
 use super::registry::Problem;
 use super::status::Said;
+use crate::api::REQUESTED_AT;
 use crate::controller::background::keep;
 use crate::controller::orphans::watch_for_orphans;
 use crate::orion::{GivenCell, Oversight};
@@ -30,6 +32,8 @@ pub(super) struct Kept<K> {
     pub(super) made: Option<Arc<Made>>,
     /// What was told last: another shard may tell something else, and is not written over.
     pub(super) said: Option<Said>,
+    /// What the annotation said that asks for a look, when it was looked at last.
+    pub(super) requested: Option<String>,
     /// Looks in a row that failed, and when the next one is due.
     pub(super) failures: u32,
     pub(super) due: Boot,
@@ -48,11 +52,24 @@ impl<K> Kept<K> {
             problem: None,
             made: None,
             said: None,
+            requested: None,
             failures: 0,
             due: Boot::ZERO,
             errors: 0,
             released: false,
         }
+    }
+}
+
+impl<K: ConnectionObject> Kept<K> {
+    /// The annotation asks for a look, and has not done so before. The contract has no place in the status to answer it in.
+    pub(super) fn is_asked_by(&mut self, object: &K) -> bool {
+        let requested = object.annotations().get(REQUESTED_AT);
+        if requested.is_none() || requested == self.requested.as_ref() {
+            return false;
+        }
+        self.requested = requested.cloned();
+        true
     }
 }
 

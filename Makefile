@@ -20,10 +20,10 @@ test: ## Every test that can run here, those on a real kube-apiserver too; last 
 	@hack/test
 
 # What its tests need; Argo CD and Flux's controllers take minutes to make, once.
-GITOPS_TOOLS := kstatus argocd source-controller kustomize-controller helm-controller crane helm4
-test-gitops: ## Flux itself with the operator, and how GitOps tools read the status: nothing skipped
+GITOPS_TOOLS := kstatus argocd redis source-controller kustomize-controller helm-controller crane helm3 helm4
+test-gitops: ## Flux and Argo CD themselves with the operator, and how GitOps tools read the status: nothing skipped
 	@hack/tools $(GITOPS_TOOLS) >/dev/null
-	@NOTHING_SKIPPED=yes $(CARGO) test -p orion-operator --test gitops --test flux
+	@NOTHING_SKIPPED=yes $(CARGO) test -p orion-operator --test gitops --test flux --test argocd
 
 image: ## The OCI image, without a container engine, in target/image: the same commit gives the same digest (a quarter of an hour)
 	@hack/image

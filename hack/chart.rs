@@ -41,6 +41,7 @@ pub(super) fn files() -> Result<Vec<(PathBuf, String)>> {
         ("cluster.yaml", &[Place::Watched, Place::ClusterWide][..]),
         ("watched.yaml", &[Place::Watched, Place::EachWatched]),
         ("own.yaml", &[Place::Own]),
+        ("leases.yaml", &[Place::Leading]),
     ] {
         files.push((chart.join("files/rbac").join(name), rules(places)));
     }

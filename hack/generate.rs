@@ -102,7 +102,10 @@ fn cluster_wide() -> String {
     let head = "What the operator may do, where it watches all namespaces (else see rbac-namespaced.yaml).";
     let token = "Issue its token with: kubectl create token -n orion-system orion-operator";
     let rules = rules(&[Place::Watched, Place::ClusterWide]);
-    format!("# {head}\n# {token}\n{MADE}{INSTALLATION}{}{}", role(None, &rules), binding(None))
+    let mut file = format!("# {head}\n# {token}\n{MADE}{INSTALLATION}{}{}", role(None, &rules), binding(None));
+    file += &role(Some(OWN), &self::rules(&[Place::Leading]));
+    file += &binding(Some(OWN));
+    file
 }
 
 /// For an operator with `--watch-namespaces`.
@@ -117,7 +120,7 @@ fn namespaced() -> String {
     for (namespace, places) in TEAMS
         .map(|team| (team, &[Place::Watched, Place::EachWatched][..]))
         .into_iter()
-        .chain([(OWN, &[Place::Own][..])])
+        .chain([(OWN, &[Place::Own, Place::Leading][..])])
     {
         file += &role(Some(namespace), &rules(places));
         file += &binding(Some(namespace));

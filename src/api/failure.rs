@@ -13,9 +13,26 @@ pub enum Sent {
     Maybe,
 }
 
-/// The classes of failure. Every decision about a failed call is a match on this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FailureClass {
+macro_rules! classes {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// The classes of failure. Every decision about a failed call is a match on this.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum FailureClass { $($(#[$doc])* $name,)+ }
+
+        impl FailureClass {
+            /// Every class.
+            pub const ALL: &'static [FailureClass] = &[$(FailureClass::$name,)+];
+
+            /// Its name, in logs and metrics.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(FailureClass::$name => stringify!($name),)+ }
+            }
+        }
+    };
+}
+
+classes! {
     /// Refused, reset, or the name did not resolve.
     Unreachable,
     /// No answer in time.

@@ -28,6 +28,8 @@ pub enum Place {
     EachWatched,
     /// With `--watch-namespaces`: in the operator's own namespace.
     Own,
+    /// With `--leader-elect`: in the operator's own namespace.
+    Leading,
 }
 
 impl Place {
@@ -39,6 +41,7 @@ impl Place {
             Self::ClusterWide => "the cluster; not with `--watch-namespaces`",
             Self::EachWatched => "with `--watch-namespaces`, each of them",
             Self::Own => "with `--watch-namespaces`, the operator's own namespace",
+            Self::Leading => "with `--leader-elect`, the operator's own namespace",
         }
     }
 }
@@ -109,5 +112,12 @@ pub const RIGHTS: &[Right] = &[
         verbs: &["create", "patch"],
         place: Place::Watched,
         why: "What has happened to an object. Those of a ClusterOrionConnection are in the namespace default.",
+    },
+    Right {
+        group: "coordination.k8s.io",
+        resources: &["leases"],
+        verbs: &["get", "create", "update"],
+        place: Place::Leading,
+        why: "Which of several processes works. Without --leader-elect nobody asks for it.",
     },
 ];

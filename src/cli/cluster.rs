@@ -8,12 +8,15 @@ use clap::Args;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
+use tracing::{debug, warn};
 
 use crate::api::InstanceId;
 use crate::controller;
 
 /// Longest time for one call to the apiserver.
 pub(super) const APISERVER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The apiserver is asked again so often.
+const AGAIN: Duration = Duration::from_secs(2);
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /// Which cluster, and which installation in it.
@@ -43,11 +46,13 @@ pub enum ClusterError {
     #[error("the kubeconfig: {0}")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
     #[error("the client of the apiserver: {0}")]
-    Client(kube::Error),
+    Client(#[from] kube::Error),
     #[error(
         "cannot read the namespace {namespace}, whose UID is the instance id: {why}. Allow it, or give --instance-id"
     )]
     InstanceId { namespace: String, why: String },
+    #[error("the apiserver does not give the namespace {namespace}, whose UID is the instance id: {why}. Is it there?")]
+    NoAnswer { namespace: String, why: String },
 }
 
 impl ClusterArgs {
@@ -56,6 +61,14 @@ impl ClusterArgs {
     /// # Errors
     /// There is no configuration, or it does not make sense.
     pub(super) async fn client(&self) -> Result<Client, ClusterError> {
+        Client::try_from(self.config().await?).map_err(ClusterError::Client)
+    }
+
+    /// How the apiserver is reached.
+    ///
+    /// # Errors
+    /// There is no configuration.
+    pub(super) async fn config(&self) -> Result<Config, ClusterError> {
         let mut config = match &self.kubeconfig {
             Some(path) => {
                 Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?
@@ -65,7 +78,7 @@ impl ClusterArgs {
         // A repeated write could meet its own first try; every write here is decided afresh instead.
         config.default_retry = false;
         config.read_timeout = Some(controller::APISERVER_SILENCE);
-        Client::try_from(config).map_err(ClusterError::Client)
+        Ok(config)
     }
 
     /// The identity of the installation.
@@ -78,10 +91,38 @@ impl ClusterArgs {
         }
         let namespace = self.own_namespace();
         let namespaces: Api<Namespace> = Api::all(client.clone());
-        let fail = |why: String| ClusterError::InstanceId { namespace: namespace.clone(), why };
+        let refused = |why: String| ClusterError::InstanceId { namespace: namespace.clone(), why };
+        let no_answer = |why: String| ClusterError::NoAnswer { namespace: namespace.clone(), why };
         let read = tokio::time::timeout(APISERVER_TIMEOUT, namespaces.get(&namespace)).await;
-        let found = read.map_err(|_| fail("no answer in time".into()))?.map_err(|error| fail(error.to_string()))?;
-        found.metadata.uid.map(InstanceId::new).ok_or_else(|| fail("it has no UID".into()))
+        let found = match read {
+            Ok(Ok(found)) => found,
+            Ok(Err(kube::Error::Api(status))) if status.code < 500 && status.code != 429 => {
+                return Err(refused(format!("{} ({})", status.reason, status.code)));
+            }
+            Ok(Err(error)) => return Err(no_answer(error.to_string())),
+            Err(_) => return Err(no_answer("no answer in time".into())),
+        };
+        found.metadata.uid.map(InstanceId::new).ok_or_else(|| refused("it has no UID".into()))
+    }
+
+    /// The same, for as long as the apiserver does not answer: a process that ended then would be started ever more rarely.
+    ///
+    /// # Errors
+    /// The apiserver answers, and does not give it.
+    pub(super) async fn instance_patiently(&self, client: &Client) -> Result<InstanceId, ClusterError> {
+        let mut is_told = false;
+        loop {
+            match self.instance(client).await {
+                Err(ClusterError::NoAnswer { namespace, why }) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        warn!("the apiserver does not answer, and is asked again until it does: {why}");
+                    }
+                    debug!(namespace, "asking again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// The operator's own namespace.

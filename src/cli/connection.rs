@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::api::{Endpoint, parse_duration};
 use crate::orion::{
-    ConfigError, ConnectionConfig, HttpOrion, NoCredentials, PasswordFiles, RateLimit, Source, TokenFile,
+    ConfigError, ConnectionConfig, HttpOrion, NoCredentials, Oversight, PasswordFiles, RateLimit, Source, TokenFile,
 };
 
 const TOKEN: &str = "--orion-token-file";
@@ -117,7 +117,7 @@ impl ConnectionArgs {
     ///
     /// # Errors
     /// The arguments do not fit together, or the CA file cannot be used.
-    pub(super) fn orion(&self) -> Result<Option<HttpOrion>, ConnectionError> {
+    pub(super) fn orion(&self, oversight: &Oversight) -> Result<Option<HttpOrion>, ConnectionError> {
         let auth = self.auth()?;
         let Some(url) = self.orion_url.as_deref().filter(|url| !url.is_empty()) else {
             let flag =
@@ -126,6 +126,7 @@ impl ConnectionArgs {
         };
         let endpoint = Endpoint::new(url, &self.orion_path_prefix).map_err(ConnectionError::OrionUrl)?;
         let mut config = ConnectionConfig::new(endpoint, auth);
+        config.oversight = oversight.clone();
         config.login_path.clone_from(&self.orion_login_path);
         config.scopes.clone_from(&self.orion_scopes);
         config.timeout = self.orion_timeout;
@@ -178,7 +179,7 @@ mod tests {
 
     fn orion(arguments: &[&str]) -> Result<Option<HttpOrion>, ConnectionError> {
         let arguments = ["test", "--orion-url", "http://127.0.0.1:9"].iter().chain(arguments);
-        Arguments::try_parse_from(arguments).unwrap().connection.orion()
+        Arguments::try_parse_from(arguments).unwrap().connection.orion(&Oversight::default())
     }
 
     #[test]
@@ -207,7 +208,7 @@ mod tests {
             let error = match arguments {
                 ["--orion-url", rest @ ..] => {
                     let arguments = ["test", "--orion-url"].iter().chain(rest);
-                    Arguments::try_parse_from(arguments).unwrap().connection.orion().err().unwrap()
+                    Arguments::try_parse_from(arguments).unwrap().connection.orion(&Oversight::default()).err().unwrap()
                 }
                 _ => orion(arguments).err().unwrap(),
             };
@@ -223,6 +224,7 @@ mod tests {
         for arguments in [vec![], vec!["--orion-token-file", "t"], login.to_vec(), [login, more].concat()] {
             assert!(orion(&arguments).unwrap().is_some(), "{arguments:?}");
         }
-        assert!(Arguments::try_parse_from(["test"]).unwrap().connection.orion().unwrap().is_none());
+        let nothing = Arguments::try_parse_from(["test"]).unwrap();
+        assert!(nothing.connection.orion(&Oversight::default()).unwrap().is_none());
     }
 }

@@ -3,6 +3,7 @@
 mod cluster;
 mod connection;
 mod crds;
+mod election;
 mod orphans;
 mod run;
 
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 pub use cluster::{ClusterArgs, ClusterError};
 pub use connection::{ConnectionArgs, ConnectionError, RateLimitFlag};
 pub use crds::CrdsArgs;
+pub use election::ElectionArgs;
 pub use orphans::{OrphansArgs, OrphansError};
 pub use run::{Ownership, RunArgs, RunError};
 
@@ -74,6 +76,7 @@ pub enum Error {
 impl Error {
     fn is_usage(&self) -> bool {
         match self {
+            Self::Run(RunError::Election(_)) => true,
             Self::Run(RunError::Connection(error)) | Self::Orphans(OrphansError::Connection(error)) => error.is_usage(),
             Self::File { .. } | Self::Output(_) | Self::Yaml(_) | Self::Run(_) | Self::Orphans(_) => false,
         }

@@ -12,7 +12,7 @@ use super::cluster::{APISERVER_TIMEOUT, ClusterArgs, ClusterError};
 use super::connection::{ConnectionArgs, ConnectionError};
 use crate::api::{Failure, FailureClass, InstanceId, RemoteWebhook};
 use crate::controller::{ApiError, Clock, SystemClock, orphans};
-use crate::orion::{HttpOrion, Orion};
+use crate::orion::{HttpOrion, Orion, Oversight};
 use crate::plan::{Snapshot, url_host};
 
 /// Between the two rounds that it takes to call one an orphan: a deletion under way ends meanwhile.
@@ -59,7 +59,8 @@ pub(super) fn run(args: &OrphansArgs, out: &mut impl Write) -> Result<(), Error>
     super::install_tls_provider();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(OrphansError::Runtime)?;
     runtime.block_on(async {
-        let orion = args.connection.orion().map_err(OrphansError::from)?.ok_or(ConnectionError::NoUrl);
+        let orion =
+            args.connection.orion(&Oversight::default()).map_err(OrphansError::from)?.ok_or(ConnectionError::NoUrl);
         let orion = orion.map_err(OrphansError::from)?;
         let client = args.cluster.client().await.map_err(OrphansError::from)?;
         let instance = args.cluster.instance(&client).await.map_err(OrphansError::from)?;

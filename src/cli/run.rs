@@ -1,30 +1,39 @@
 //! `orion-operator run`: the operator itself.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::cluster::{APISERVER_TIMEOUT, ClusterArgs, ClusterError, named};
 use super::connection::{ConnectionArgs, ConnectionError};
+use super::election::{ElectionArgs, Electorate, Offices};
 use crate::api::{Access, parse_duration};
 use crate::controller::{
     self, ConnectionHandle, ConnectionKey, ConnectionSettings, ContextConfig, SystemClock, Terms, Watching,
 };
+use crate::fence::Fence;
+use crate::health::{Health, Phase};
+use crate::leader::{Lost, Office};
 use crate::metrics::Metrics;
+use crate::orion::Oversight;
 use crate::plan::Settings;
-use crate::server;
+use crate::server::secure::{self, Certificate};
 use crate::telemetry::{self, LogFormat};
+use crate::{apiserver, server};
 
-/// In flight work has this long to end after the first signal.
-const DRAIN: Duration = Duration::from_secs(25);
+/// In flight work has this long to end after the first signal; then the Leases are let go, which takes 3 s at most: less
+/// than 25 s in all.
+const DRAIN: Duration = Duration::from_secs(21);
 
 /// Whether webhooks carry the owner marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,9 +83,23 @@ pub struct RunArgs {
     /// Change nothing at Orion; say in the status what would be done
     #[arg(long, env = "ORION_OPERATOR_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
+    /// Whether several processes may run.
+    #[command(flatten)]
+    pub election: ElectionArgs,
     /// Address of /metrics, or 0 for off
     #[arg(long, env = "ORION_OPERATOR_METRICS_BIND_ADDRESS", value_name = "ADDRESS", default_value = ":8080", value_parser = parse_bind)]
     pub metrics_bind_address: Bind,
+    /// Serve /metrics over TLS, and only to those whom the apiserver lets get the path /metrics
+    #[arg(long, env = "ORION_OPERATOR_METRICS_SECURE", value_parser = FalseyValueParser::new())]
+    pub metrics_secure: bool,
+    /// Directory with tls.crt and tls.key for --metrics-secure; read again when they change
+    #[arg(
+        long,
+        env = "ORION_OPERATOR_METRICS_CERT_PATH",
+        value_name = "DIRECTORY",
+        required_if_eq("metrics_secure", "true")
+    )]
+    pub metrics_cert_path: Option<PathBuf>,
     /// Address of /healthz and /readyz, or 0 for off
     #[arg(long, env = "ORION_OPERATOR_HEALTH_PROBE_BIND_ADDRESS", value_name = "ADDRESS", default_value = ":8081", value_parser = parse_bind)]
     pub health_probe_bind_address: Bind,
@@ -106,6 +129,12 @@ pub enum RunError {
     Connection(#[from] ConnectionError),
     #[error("cannot listen on {address}: {source}. Give another address, or 0 to switch it off")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error("{0}")]
+    Election(String),
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+    #[error("--metrics-cert-path: {0}")]
+    MetricsCertificate(std::io::Error),
     #[error("the runtime: {0}")]
     Runtime(std::io::Error),
     #[error("logging: {0}")]
@@ -117,9 +146,10 @@ pub enum RunError {
 /// # Errors
 /// It could not start.
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, RunError> {
-    telemetry::init(args.log_level, args.log_format)?;
+    let level = telemetry::init(args.log_level, args.log_format)?;
     super::install_tls_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Runtime)?;
+    runtime.spawn(level.follow_signals());
     let result = runtime.block_on(operate(args));
     // What still hangs (a DNS look-up, say) must not hold the exit up.
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -127,22 +157,83 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, RunError> {
 }
 
 async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
-    let connection = default_connection(&args)?;
-    let client = args.cluster.client().await?;
-    let instance = args.cluster.instance(&client).await?;
+    let terms = args.election.terms()?;
+    let metrics = Arc::new(Metrics::default());
+    let oversight = Oversight {
+        fence: if terms.is_some() { Fence::closed() } else { Fence::open() },
+        calls: metrics.orion.clone(),
+    };
+    let connection = default_connection(&args, &oversight)?;
+    let health = Arc::new(Health::default());
+    let cluster = args.cluster.config().await?;
+    let made = |fence: &Fence, health| {
+        apiserver::client(cluster.clone(), &metrics, fence, health).map_err(ClusterError::Client)
+    };
+    let fence = oversight.fence;
+    let (client, aside) = (made(&fence, Some(&health))?, made(&fence, None)?);
+    let mut signals = Signals::new().map_err(RunError::Signals)?;
+    let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+    listen(args.health_probe_bind_address, server::probes(Arc::clone(&health)), &ended).await?;
+    let page = server::metrics(Arc::clone(&metrics));
+    match args.metrics_cert_path.as_deref().filter(|_| args.metrics_secure) {
+        Some(directory) => {
+            // Who asks may be known while another process leads.
+            let page = server::guarded(page, made(&Fence::open(), None)?);
+            listen_securely(args.metrics_bind_address, directory, page, &ended).await?;
+        }
+        None => listen(args.metrics_bind_address, page, &ended).await?,
+    }
+    let instance = tokio::select! {
+        instance = args.cluster.instance_patiently(&client) => instance?,
+        signal = signals.next() => return Ok(idle(signal)),
+    };
     info!(
         version = env!("CARGO_PKG_VERSION"),
         instance = instance.prefix(),
         instance_id = instance.as_str(),
         "starting"
     );
-    let stop = CancellationToken::new();
-    let metrics = Arc::new(Metrics::default());
-    let (ready, is_ready) = watch::channel(false);
-    listen(args.health_probe_bind_address, server::probes(is_ready), &stop).await?;
-    listen(args.metrics_bind_address, server::metrics(Arc::clone(&metrics)), &stop).await?;
+
+    let watching =
+        Watching { namespaces: args.cluster.namespaces(), label_selector: args.watch_label_selector.clone() };
+    let is_shard = watching.label_selector.is_some();
+    let electorate = terms.map(|terms| Electorate {
+        config: cluster,
+        namespace: args.cluster.own_namespace(),
+        watched: watching.namespaces.clone(),
+        selector: watching.label_selector.clone(),
+        terms,
+        health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
+    });
+    let elected = electorate.as_ref().map(|electorate| electorate.elector(Office::Webhooks, fence.clone()));
+    let elector = match elected.transpose().map_err(ClusterError::Client)? {
+        Some(mut elector) => {
+            info!("waiting for the Lease");
+            health.enter(Phase::Standby);
+            let signal = tokio::select! {
+                () = elector.acquire() => None,
+                signal = signals.next() => Some(signal),
+            };
+            if let Some(signal) = signal {
+                // It may just have been taken.
+                elector.release().await;
+                return Ok(idle(signal));
+            }
+            health.enter(Phase::Filling);
+            Some(elector)
+        }
+        None => None,
+    };
+    if elector.is_none() && is_shard {
+        warn!("with --watch-label-selector and without --leader-elect every process writes the status of connections");
+    }
+    // Where a selector divides the Webhooks among processes, one of these writes the status of the connections.
+    let speaking = electorate.filter(|_| is_shard).map(|electorate| electorate.speak()).transpose();
+    let (speaker, speaks) = speaking.map_err(ClusterError::Client)?.unzip();
     let config = ContextConfig {
         client,
+        aside,
         settings: Settings {
             instance,
             interval: args.interval,
@@ -156,44 +247,96 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
         clock: Arc::new(SystemClock),
         apiserver_timeout: APISERVER_TIMEOUT,
         concurrency: args.max_concurrent_reconciles,
+        fence,
+        speaks: speaks.unwrap_or_else(|| watch::channel(true).1),
+        health,
     };
-    let watching =
-        Watching { namespaces: args.cluster.namespaces(), label_selector: args.watch_label_selector.clone() };
-    let work = tokio::spawn(controller::run(config, watching, metrics, ready, stop.clone()));
-    Ok(until_stopped(work, &stop).await)
+    let work = tokio::spawn(controller::run(config, watching, metrics, stop.clone()));
+    let code = until_stopped(work, Offices { elector, speaker }, &mut signals, &stop).await;
+    ended.cancel();
+    Ok(code)
 }
 
-/// The first signal stops the watches and lets what is in flight end; the second one ends the process.
-async fn until_stopped(mut work: tokio::task::JoinHandle<()>, stop: &CancellationToken) -> ExitCode {
-    let mut signals = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => {
-            error!(%error, "signals cannot be received");
-            return ExitCode::FAILURE;
-        }
-    };
+fn idle(signal: &'static str) -> ExitCode {
+    info!("{signal}: stopping; this process did not work yet");
+    ExitCode::SUCCESS
+}
+
+/// The first signal stops the watches and lets what is in flight end; the second one ends the process. Who leads no longer
+/// ends at once.
+async fn until_stopped(
+    mut work: JoinHandle<()>,
+    mut offices: Offices,
+    signals: &mut Signals,
+    stop: &CancellationToken,
+) -> ExitCode {
     tokio::select! {
-        _ = signals.0.recv() => info!("SIGTERM: finishing what is in flight"),
-        _ = signals.1.recv() => info!("SIGINT: finishing what is in flight"),
+        signal = signals.next() => info!("{signal}: finishing what is in flight"),
         _ = &mut work => {
             error!("the controller ended by itself; exiting so that it is started again");
             return ExitCode::FAILURE;
         }
+        lost = offices.lost() => return step_down(&lost),
     }
     stop.cancel();
-    tokio::select! {
-        ended = tokio::time::timeout(DRAIN, &mut work) => match ended {
-            Ok(_) => info!("stopped"),
-            Err(_) => warn!("stopped, with calls cut off that did not end in time; the next start finds out what became of them"),
-        },
-        _ = signals.0.recv() => warn!("second signal: stopping at once"),
-        _ = signals.1.recv() => warn!("second signal: stopping at once"),
+    // The Lease is renewed until all is done: nobody is to begin before.
+    let is_done = tokio::select! {
+        ended = tokio::time::timeout(DRAIN, &mut work) => ended.is_ok(),
+        signal = signals.next() => return at_once(signal),
+        lost = offices.lost() => {
+            step_down(&lost);
+            return ExitCode::SUCCESS;
+        }
+    };
+    if is_done {
+        tokio::select! {
+            () = offices.release() => info!("stopped"),
+            signal = signals.next() => return at_once(signal),
+        }
+    } else {
+        warn!("stopped, with calls cut off that did not end in time; the next start finds out what became of them");
     }
     ExitCode::SUCCESS
 }
 
-fn default_connection(args: &RunArgs) -> Result<Option<(Arc<ConnectionHandle>, Terms)>, RunError> {
-    let Some(orion) = args.connection.orion()? else {
+fn at_once(signal: &'static str) -> ExitCode {
+    warn!("{signal}, the second one: stopping at once");
+    ExitCode::SUCCESS
+}
+
+fn step_down(lost: &Lost) -> ExitCode {
+    match lost {
+        Lost::Taken => error!("leads no longer, as another process does: exiting"),
+        Lost::Broken => error!("the loop of leader election broke, which is a bug: exiting"),
+        Lost::Late => error!("leads no longer, as the Lease was not renewed in time: exiting"),
+    }
+    ExitCode::FAILURE
+}
+
+/// What asks the process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn default_connection(
+    args: &RunArgs,
+    oversight: &Oversight,
+) -> Result<Option<(Arc<ConnectionHandle>, Terms)>, RunError> {
+    let Some(orion) = args.connection.orion(oversight)? else {
         info!("no --orion-url: there is no default connection");
         return Ok(None);
     };
@@ -208,5 +351,18 @@ async fn listen(bind: Bind, router: axum::Router, stop: &CancellationToken) -> R
     let Some(address) = bind.0 else { return Ok(()) };
     let listener = server::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
     tokio::spawn(server::serve(listener, router, stop.clone()));
+    Ok(())
+}
+
+async fn listen_securely(
+    bind: Bind,
+    directory: &Path,
+    router: axum::Router,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let Some(address) = bind.0 else { return Ok(()) };
+    let certificate = Certificate::read(directory).await.map_err(RunError::MetricsCertificate)?;
+    let listener = server::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
+    tokio::spawn(secure::serve(listener, certificate, router, stop.clone()));
     Ok(())
 }

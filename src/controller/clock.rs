@@ -8,7 +8,7 @@ use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::orion::boot_time;
+use crate::boot::boot_time;
 use crate::plan::{Boot, backoff};
 
 /// Source of time, and of chance.
@@ -28,7 +28,7 @@ pub(super) fn chance(clock: &dyn Clock) -> StdRng {
     StdRng::seed_from_u64(clock.random())
 }
 
-/// The waits of a watch that fails: up to half a minute, with full jitter, and short again after two quiet minutes. Chance
+/// The waits of a watch that fails: up to 16 s, with full jitter, and short again after two quiet minutes. Chance
 /// comes from the clock, or a simulation with several watches could not be replayed.
 pub(super) fn watch_backoff(clock: &Arc<dyn Clock>) -> impl Backoff + use<> {
     ResetTimerBackoff::new(WatchBackoff { clock: Arc::clone(clock), failures: 0 }, Duration::from_secs(120))
@@ -44,7 +44,7 @@ impl Iterator for WatchBackoff {
 
     fn next(&mut self) -> Option<Duration> {
         let wait = backoff(self.failures, chance(&*self.clock).random());
-        self.failures = self.failures.saturating_add(1).min(4);
+        self.failures = self.failures.saturating_add(1).min(3);
         Some(wait)
     }
 }

@@ -1,7 +1,7 @@
 //! What all reconciles share.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::channel::mpsc;
@@ -10,7 +10,7 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
@@ -18,6 +18,8 @@ use super::connections::{ConnectionHandle, ConnectionKey, Offer, Reached, Regist
 use super::events;
 use super::watch::Watching;
 use crate::api::{CREATE_ATTEMPT, Webhook, WebhookSpec};
+use crate::fence::Fence;
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::plan::{Boot, Memory, Settings};
 
@@ -37,12 +39,16 @@ pub(super) struct Entry {
     pub errors: u32,
     /// Since when it waits to hear of its connection.
     pub waiting: Option<Boot>,
+    /// When it was last seen to be right at Orion, or else first met.
+    pub checked: Boot,
 }
 
 /// What a [`Context`] is made of.
 pub struct ContextConfig {
     /// Client of the apiserver, without automatic retries.
     pub client: Client,
+    /// The same for lists that fill no cache, of which nobody's health depends.
+    pub aside: Client,
     /// Settings that decisions depend on.
     pub settings: Settings,
     /// The default connection, if there is one, and who may use it.
@@ -57,6 +63,12 @@ pub struct ContextConfig {
     pub apiserver_timeout: Duration,
     /// Reconciles at once, over all namespaces.
     pub concurrency: u16,
+    /// Until when anything may be changed.
+    pub fence: Fence,
+    /// Whether this process writes the status of connections: among shards one does.
+    pub speaks: watch::Receiver<bool>,
+    /// Where it is told how the process is.
+    pub health: Arc<Health>,
 }
 
 /// Caches of what is watched, and the way to bring a Webhook back; one of each for each scope.
@@ -71,6 +83,7 @@ pub(super) struct Caches {
 /// What all reconciles share.
 pub struct Context {
     pub(super) client: Client,
+    pub(super) aside: Client,
     pub(super) settings: Settings,
     pub(super) operator_namespace: String,
     pub(super) allow_insecure: bool,
@@ -87,6 +100,9 @@ pub struct Context {
     /// Others may have Webhooks of the same namespaces: this one watches only those with certain labels.
     pub(super) is_shard: bool,
     pub(super) stop: CancellationToken,
+    pub(super) fence: Fence,
+    pub(super) speaks: watch::Receiver<bool>,
+    pub(super) health: Arc<Health>,
     namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
     wakes: Vec<mpsc::UnboundedSender<ObjectRef<Guarded>>>,
     entries: Mutex<HashMap<ObjectRef<Webhook>, Entry>>,
@@ -109,6 +125,7 @@ impl Context {
         });
         Self {
             client: config.client,
+            aside: config.aside,
             settings: config.settings,
             operator_namespace: config.operator_namespace,
             allow_insecure: config.allow_insecure_connections,
@@ -123,15 +140,23 @@ impl Context {
             watched: watching.namespaces.clone(),
             is_shard: watching.label_selector.is_some(),
             stop,
+            fence: config.fence,
+            speaks: config.speaks,
+            health: config.health,
             namespaces,
             wakes,
             entries: Mutex::default(),
         }
     }
 
+    /// What is remembered of all objects.
+    pub(super) fn entries(&self) -> MutexGuard<'_, HashMap<ObjectRef<Webhook>, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What is remembered of the object; a new one of the same name starts afresh.
     pub(super) fn recall(&self, key: &ObjectRef<Webhook>, uid: &str) -> Entry {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries();
         // Objects that went without us (a finalizer taken off by hand, say) are swept out now and then.
         let living: usize = self.webhooks.iter().map(Store::len).sum();
         if entries.len() > 2 * living + 64 {
@@ -143,24 +168,24 @@ impl Context {
         }
         let entry = entries.entry(key.clone()).or_default();
         if entry.uid != uid {
-            *entry = Entry { uid: uid.to_owned(), ..Entry::default() };
+            *entry = Entry { uid: uid.to_owned(), checked: self.clock.boot(), ..Entry::default() };
         }
         entry.clone()
     }
 
     /// Keeps what is remembered. Called before each effect, so that a panic or a deadline cannot lose it.
     pub(super) fn remember(&self, key: &ObjectRef<Webhook>, entry: &Entry) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), entry.clone());
+        self.entries().insert(key.clone(), entry.clone());
     }
 
     /// Forgets an object that is gone.
     pub(super) fn forget(&self, key: &ObjectRef<Webhook>) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.entries().remove(key);
     }
 
     /// One more reconcile of the object ended in an error; says how many in a row.
     pub(super) fn count_error(&self, key: &ObjectRef<Webhook>) -> u32 {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries();
         entries.get_mut(key).map_or(0, |entry| {
             entry.errors = entry.errors.saturating_add(1);
             entry.errors - 1

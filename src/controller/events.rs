@@ -1,5 +1,6 @@
 //! Events on transitions. They help people and decide nothing: a lost one is only logged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -67,12 +68,13 @@ fn send_about(
     let event = Event { type_, reason: reason.to_owned(), note: Some(note), action: "Reconcile".into(), secondary };
     // A reference with a resourceVersion would keep equal events from being counted together.
     reference.resource_version = None;
-    let recorder = context.recorder.clone();
+    let (recorder, metrics) = (context.recorder.clone(), Arc::clone(&context.metrics));
     tokio::spawn(async move {
         match tokio::time::timeout(Duration::from_secs(5), recorder.publish(&event, &reference)).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => return,
             Ok(Err(error)) => debug!(%error, "an Event could not be written"),
             Err(_) => debug!("an Event could not be written in time"),
         }
+        metrics.event_dropped();
     });
 }

@@ -12,7 +12,7 @@ use super::context::Entry;
 use super::patch::{self, ApiError};
 use super::reconcile::{Reconcile, new_token};
 use super::{events, gather};
-use crate::api::{Failure, InstanceId, Webhook, ready_condition};
+use crate::api::{Failure, InstanceId, Reason, Webhook, ready_condition};
 use crate::plan::{Call, CallKind, Guard, SecretValues, Settlement, Step, attempt_text, desired, progressing};
 
 impl Reconcile<'_> {
@@ -38,7 +38,8 @@ impl Reconcile<'_> {
                 if let Some(handle) = self.handle.clone() {
                     // Waiting for one's turn under our own rate limit is no work that takes long.
                     let begun = Instant::now();
-                    let result = handle.orion.prepare().await;
+                    let prepare = context.stop.run_until_cancelled(handle.orion.prepare());
+                    let Some(result) = prepare.await else { return Ok(Some(Action::await_change())) };
                     self.patience = self.patience.map(|patience| patience + begun.elapsed());
                     handle.note_failure(&result);
                     self.round.prepared = Some(result);
@@ -253,10 +254,20 @@ impl Reconcile<'_> {
             }
             self.wrote(updated);
         }
+        if self.is_checked(&settlement) {
+            self.entry.checked = self.context.clock.boot();
+        }
         self.entry.memory.settled(&settlement);
         Ok(settlement
             .wake
             .map_or_else(Action::await_change, |wake| Action::requeue(wake.saturating_sub(self.context.clock.boot()))))
+    }
+
+    /// Orion's side was looked at, or put right, and is as declared.
+    fn is_checked(&self, settlement: &Settlement) -> bool {
+        let was_seen = matches!(self.round.remote, Some((_, Ok(_)))) || matches!(self.round.list, Some(Ok(_)));
+        let was_put_right = matches!(self.round.call, Some(Call { result: Ok(_), .. }));
+        settlement.readiness.reason == Reason::Synced && !settlement.failed && (was_seen || was_put_right)
     }
 
     fn wrote(&mut self, updated: Webhook) {

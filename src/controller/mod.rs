@@ -1,9 +1,12 @@
 //! The shell around `plan`: watches Webhooks and Secrets, gathers facts, carries out one step after the other, and
 //! writes the status. No decision is made here.
 
+mod background;
+mod census;
 mod clock;
 mod connections;
 mod context;
+mod ended;
 mod events;
 mod execute;
 mod gather;
@@ -17,5 +20,6 @@ pub use clock::{Clock, SystemClock};
 pub use connections::{ConnectionHandle, ConnectionKey, ConnectionSettings, Terms};
 pub use context::{Context, ContextConfig};
 pub use patch::ApiError;
+pub(crate) use patch::within;
 pub use reconcile::{ReconcileError, reconcile};
 pub use watch::{APISERVER_SILENCE, Watching, run};

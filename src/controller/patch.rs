@@ -61,7 +61,7 @@ pub(super) async fn call<T>(
 }
 
 /// The same, at most so long.
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     timeout: Duration,
     what: &'static str,
     future: impl Future<Output = Result<T, kube::Error>>,

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 use rand::RngExt;
 use rand::distr::{Alphanumeric, SampleString};
 use rand::rngs::StdRng;
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::field::{Empty, display};
+use tracing::{Span, debug, warn};
 
 use super::clock::chance;
 use super::connections::{ConnectionHandle, Reached};
 use super::context::{Context, Entry, Guarded};
+use super::ended::{self, Ended};
 use super::patch::{self, ApiError};
 use super::undecodable;
 use crate::api::Webhook;
@@ -57,26 +59,51 @@ pub enum ReconcileError {
 ///
 /// # Errors
 /// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
-#[tracing::instrument(skip_all, fields(webhook = path(&guarded)))]
+#[tracing::instrument(skip_all, fields(
+    kind = %"Webhook",
+    object = %path(&guarded),
+    generation = guarded.meta().generation,
+    step = Empty,
+    outcome = Empty,
+    milliseconds = Empty,
+))]
 pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
-    let cached = match &guarded.0 {
-        Ok(webhook) => webhook.clone(),
+    let metrics = &context.metrics;
+    let (under_way, result) = match &guarded.0 {
+        Ok(cached) => {
+            let in_line = metrics.line.enter();
+            // In this order: who waits for its share takes no place from others.
+            let share = context.registry.share(cached);
+            let places = async {
+                let share = match &share {
+                    Some(share) => share.acquire().await.ok(),
+                    None => None,
+                };
+                (share, context.slots.acquire().await)
+            };
+            // Who has not begun when the process is asked to stop does not begin.
+            let Some(_places) = context.stop.run_until_cancelled(places).await else {
+                return Ok(Action::await_change());
+            };
+            drop(in_line);
+            (metrics.webhooks.begins(), bounded(&context, cached.clone()).await)
+        }
         Err(invalid) => {
             // The decoder's own words can quote the object's values, so they are left out.
             warn!("the stored object does not decode as a Webhook; the others are served on");
-            return Ok(undecodable::reconcile(&context, &invalid.metadata).await?);
+            let under_way = metrics.webhooks.begins();
+            let result = undecodable::reconcile(&context, &invalid.metadata).await;
+            (under_way, result.map(Ended::done).map_err(ReconcileError::from))
         }
     };
+    ended::end(&metrics.webhooks, under_way, result)
+}
+
+/// The reconcile of one that has its place.
+async fn bounded(context: &Context, cached: Webhook) -> Result<Ended, ReconcileError> {
     let key = ObjectRef::from_obj(&cached);
-    // In this order: who waits for its share takes no place from others.
-    let share = context.registry.share(&cached);
-    let _share = match &share {
-        Some(share) => share.acquire().await.ok(),
-        None => None,
-    };
-    let Ok(_slot) = context.slots.acquire().await else { return Ok(Action::await_change()) };
     // Boxed: thousands may wait for their place, and need not be as large as one that is at work.
-    let work = Box::pin(AssertUnwindSafe(Reconcile::new(&context, key, cached).run()).catch_unwind());
+    let work = Box::pin(AssertUnwindSafe(Reconcile::new(context, key, cached).run()).catch_unwind());
     match tokio::time::timeout(DEADLINE, work).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(ReconcileError::Panic),
@@ -130,33 +157,39 @@ impl<'a> Reconcile<'a> {
         }
     }
 
-    async fn run(mut self) -> Result<Action, ReconcileError> {
+    async fn run(mut self) -> Result<Ended, ReconcileError> {
         let context = self.context;
         if self.entry.released {
-            return Ok(Action::await_change());
+            return Ok(Ended::done(Action::await_change()));
         }
         let webhook = self.webhook.clone();
         match self.patiently(context.reach(&webhook)).await {
             Reached::Found(None, Connection::Missing { .. }) if self.may_still_come() => {
-                return Ok(self.wait_for_connection().await?);
+                return Ok(Ended::done(self.wait_for_connection().await?));
             }
             Reached::Found(handle, connection) => (self.handle, self.connection) = (handle, connection),
-            Reached::Pending => return Ok(self.wait_for_connection().await?),
+            Reached::Pending => return Ok(Ended::done(self.wait_for_connection().await?)),
         }
         self.entry.waiting = None;
         for _ in 0..STEPS_AT_MOST {
             let step = self.next();
-            debug!(step = step.name(), "step");
+            Span::current().record("step", display(step.name()));
+            debug!("step");
+            if context.stop.is_cancelled() && begins_something(&step) {
+                debug!("the process was asked to stop");
+                context.remember(&self.key, &self.entry);
+                return Ok(Ended::done(Action::await_change()));
+            }
             if self.is_cut_off(&step) {
                 debug!("the connection is another one by now, or not for this Webhook any more");
                 context.remember(&self.key, &self.entry);
-                return Ok(Action::requeue(CUT_OFF));
+                return Ok(Ended::again(CUT_OFF));
             }
             match self.carry_out(step).await {
                 Ok(Some(action)) => {
                     self.entry.errors = 0;
                     context.remember(&self.key, &self.entry);
-                    return Ok(action);
+                    return Ok(Ended::done(action));
                 }
                 Ok(None) => context.remember(&self.key, &self.entry),
                 Err(ApiError::Changed) => {
@@ -172,7 +205,7 @@ impl<'a> Reconcile<'a> {
                     self.entry.latest = None;
                     context.remember(&self.key, &self.entry);
                     let wait = if times == 0 { Duration::from_millis(500) } else { backoff(times, self.jitter) };
-                    return Ok(Action::requeue(wait));
+                    return Ok(Ended::again(wait));
                 }
                 Err(error) => {
                     context.remember(&self.key, &self.entry);
@@ -280,6 +313,26 @@ impl<'a> Reconcile<'a> {
     }
 }
 
+/// A process that was asked to stop does not begin this any more. What it has begun it ends: a POST follows its attempt,
+/// and what became of a call is written down.
+fn begins_something(step: &Step) -> bool {
+    match step {
+        Step::ReadSecrets
+        | Step::Get { .. }
+        | Step::List { .. }
+        | Step::LookAtOthers
+        | Step::LookAtNamespace
+        | Step::Prepare
+        | Step::BeginAttempt { .. }
+        | Step::Hold
+        | Step::ClearResolve
+        | Step::Update { .. }
+        | Step::Unmark { .. }
+        | Step::Delete { .. } => true,
+        Step::Refresh | Step::Post { .. } | Step::Release { .. } | Step::Settle(_) => false,
+    }
+}
+
 /// A token for an attempt.
 pub(super) fn new_token(chance: &mut StdRng) -> String {
     Alphanumeric.sample_string(chance, 20).to_ascii_lowercase()
@@ -289,9 +342,4 @@ pub(super) fn new_token(chance: &mut StdRng) -> String {
 fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
     let number = |webhook: &Webhook| webhook.resource_version().and_then(|version| version.parse::<u64>().ok());
     ours.uid() == cached.uid() && matches!((number(ours), number(cached)), (Some(ours), Some(cached)) if ours > cached)
-}
-
-/// Logged once for a stream that ended in an error.
-pub(super) fn log_error(guarded: &Guarded, error: &ReconcileError) {
-    error!(webhook = path(guarded), %error, "a reconcile did not finish; it is tried again");
 }

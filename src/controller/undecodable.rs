@@ -63,8 +63,10 @@ pub(super) async fn tell_connection<K: ConnectionObject>(
             "The stored object does not decode as {kind}. Compare it with kubectl explain and apply it again: {name}"
         )
     };
-    let wanted = conditions_of(&object, message, is_deleting, context.clock.wall());
-    tell(context, &api, &object, wanted).await?;
+    if *context.speaks.borrow() {
+        let wanted = conditions_of(&object, message, is_deleting, context.clock.wall());
+        tell(context, &api, &object, wanted).await?;
+    }
     Ok(if is_deleting { Action::requeue(Duration::from_secs(5)) } else { Action::await_change() })
 }
 

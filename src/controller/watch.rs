@@ -17,17 +17,18 @@ use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use rand::RngExt;
-use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::background::keep;
 use super::clock::{Clock, chance, watch_backoff};
 use super::connections::{self, ConnectionHandle, ConnectionKey, ConnectionObject, ConnectionWatch, Terms, Users};
 use super::context::{Caches, Context, ContextConfig, Guarded};
 use super::orphans::watch_for_orphans;
-use super::reconcile::{ReconcileError, log_error, reconcile};
+use super::reconcile::{ReconcileError, reconcile};
 use crate::api::{ClusterOrionConnection, OrionConnection, Webhook};
-use crate::metrics::Metrics;
+use crate::health::Phase;
+use crate::metrics::{Counted, Metrics};
 use crate::plan::backoff;
 
 /// How long the client of the apiserver may hear nothing on a connection that it waits on. Longer than a watch that has
@@ -56,14 +57,8 @@ impl Watching {
     }
 }
 
-/// Watches and reconciles until `stop`, then finishes what is in flight. `ready` turns true when all caches are filled.
-pub async fn run(
-    config: ContextConfig,
-    watching: Watching,
-    metrics: Arc<Metrics>,
-    ready: Sender<bool>,
-    stop: CancellationToken,
-) {
+/// Watches and reconciles until `stop`, then finishes what is in flight.
+pub async fn run(config: ContextConfig, watching: Watching, metrics: Arc<Metrics>, stop: CancellationToken) {
     let (mut loops, mut filled, mut connections) = (Vec::new(), Vec::new(), Vec::new());
     let mut caches = Caches { webhooks: Vec::new(), secrets: Vec::new(), namespaces: None, wakes: Vec::new() };
     let mut secrets = Vec::new();
@@ -92,8 +87,12 @@ pub async fn run(
     let namespaces =
         is_everywhere.then(|| watch_metadata::<Namespace>(Api::all(config.client.clone()), "Namespaces", clock));
     caches.namespaces = namespaces.as_ref().map(|(reader, _)| reader.clone());
+    let concurrency = config.concurrency;
     let default = config.default_connection.as_ref().map(|(handle, _)| Arc::clone(handle));
     let context = Arc::new(Context::new(config, &watching, caches, Arc::clone(&metrics), stop.clone()));
+    metrics.line.at_most(concurrency);
+    let counted: Arc<dyn Counted> = Arc::clone(&context) as Arc<dyn Counted>;
+    metrics.asks(Arc::downgrade(&counted));
     if let Some(handle) = default {
         tend_default(&context, handle);
     }
@@ -112,8 +111,7 @@ pub async fn run(
     }
     users.extend(namespaces.map(|(_, events)| follow_namespaces(&context, events)));
     for user in users {
-        let stop = stop.clone();
-        tokio::spawn(async move { stop.run_until_cancelled(user).await });
+        keep(&context.health, stop.clone(), "watches of Secrets and Namespaces", user);
     }
 
     // A scope begins when its Secrets are known by name, whatever becomes of the others. Not when Namespaces are: what
@@ -143,10 +141,11 @@ pub async fn run(
             }
         });
     }
+    let health = Arc::clone(&context.health);
     tokio::spawn(async move {
         if future::join_all(filled).await.iter().all(Result::is_ok) {
             info!("caches are filled");
-            ready.send_replace(true);
+            health.enter(Phase::Serving);
         }
     });
     future::join_all(running).await;
@@ -194,22 +193,22 @@ fn serve_connections<K: ConnectionObject>(
 /// What goes on around the default connection. Its objects' have theirs from their reconcile.
 fn tend_default(context: &Arc<Context>, handle: Arc<ConnectionHandle>) {
     let (mut revisions, stop) = (handle.subscribe(), context.stop.clone());
-    let tended = Arc::clone(&handle);
-    let token = stop.clone();
-    tokio::spawn(async move { tended.tend(token).await });
+    let (tended, token) = (Arc::clone(&handle), stop.clone());
+    let tending = async move { tended.tend(token).await };
     let (waking, key) = (Arc::clone(context), handle.key.clone());
     let wakes = async move {
         while revisions.changed().await.is_ok() {
             waking.wake(&key);
         }
     };
-    let token = stop.clone();
-    tokio::spawn(async move { token.run_until_cancelled(wakes).await });
-    tokio::spawn(watch_for_orphans(Arc::clone(context), handle, stop));
+    let orphans = watch_for_orphans(Arc::clone(context), handle, stop.clone());
+    keep(&context.health, stop.clone(), "news of the default connection", wakes);
+    keep(&context.health, stop.clone(), "waits of the default connection", tending);
+    keep(&context.health, stop, "orphans of the default connection", orphans);
 }
 
-fn error_policy(guarded: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    log_error(&guarded, error);
+/// The error was told by the reconcile itself.
+fn error_policy(guarded: Arc<Guarded>, _: &ReconcileError, context: Arc<Context>) -> Action {
     Action::requeue(backoff(context.count_error(&key_of(&guarded)), chance(&*context.clock).random()))
 }
 
@@ -218,9 +217,8 @@ fn take_note(
     result: Result<(ObjectRef<Guarded>, Action), controller::Error<ReconcileError, watcher::Error>>,
 ) {
     match result {
-        Ok(_) => context.metrics.reconciled("webhook", "success"),
-        // Its end was told by the error policy.
-        Err(controller::Error::ReconcilerFailed(..)) => context.metrics.reconciled("webhook", "error"),
+        // It has told its end itself.
+        Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
         Err(controller::Error::ObjectNotFound(gone)) => {
             let namespace = gone.namespace.unwrap_or_default();
             context.forget(&ObjectRef::new(&gone.name).within(&namespace));

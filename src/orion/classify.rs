@@ -172,6 +172,11 @@ pub(super) fn unsendable(what: &str) -> Failure {
     }
 }
 
+/// A change that was not sent because this process leads no longer: another one makes it.
+pub(super) fn stepped_down() -> Failure {
+    Failure { class: FailureClass::Unreachable, ..unsendable("this process leads no longer") }
+}
+
 /// When an answer was made, by the clock of who made it. A date in the same answer is best compared with this.
 pub(super) fn served(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()

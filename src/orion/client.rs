@@ -15,14 +15,16 @@ use super::classify::{Unusable, unsendable};
 use super::credentials::{Credentials, Source, same};
 use super::limit::{Limiter, RateLimit};
 use super::login::{Login, login_url};
+use super::oversight::Oversight;
 use super::paging::{LIMIT, LIST_AT_MOST, Memory, Next, Pager};
-use super::punctual::boot_time;
 use super::reach::Reach;
 use super::session::Session;
 use super::transport::{Answer, Body, Call, ConfigError, Transport};
 use super::wire;
 use super::{Listing, Orion};
 use crate::api::{Capabilities, Desired, Endpoint, Failure, FailureClass, RemoteWebhook, Support};
+use crate::boot::boot_time;
+use crate::metrics::OrionCall;
 
 /// All but the unreserved characters of RFC 3986 is encoded in an id.
 const ID: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -50,11 +52,13 @@ pub struct ConnectionConfig {
     pub list_at_most: usize,
     /// Whether the proxies of the environment (`HTTPS_PROXY` and so on) are used: for the admin's connections only.
     pub system_proxy: bool,
+    /// Over its calls.
+    pub oversight: Oversight,
 }
 
 impl ConnectionConfig {
     /// A connection with the defaults: 10 s, 20 requests per second with a burst of 40, the usual login path, no scopes,
-    /// any address, the proxies of the environment.
+    /// any address, the proxies of the environment, no end of its time.
     #[must_use]
     pub fn new(endpoint: Endpoint, auth: Arc<dyn Source>) -> Self {
         Self {
@@ -68,6 +72,7 @@ impl ConnectionConfig {
             reach: Reach::Anywhere,
             list_at_most: LIST_AT_MOST,
             system_proxy: true,
+            oversight: Oversight::default(),
         }
     }
 }
@@ -113,10 +118,12 @@ impl HttpOrion {
             reach,
             list_at_most,
             system_proxy,
+            oversight,
         } = config;
         let collection = Url::parse(&format!("{endpoint}/webhooks/")).map_err(|_| ConfigError::Endpoint)?;
         let login_url = login_url(&endpoint, login_path.as_deref())?;
-        let transport = Arc::new(Transport::new(&endpoint, timeout, ca_pem.as_deref(), system_proxy, reach)?);
+        let transport = Transport::new(&endpoint, timeout, ca_pem.as_deref(), system_proxy, reach)?;
+        let transport = Arc::new(transport.overseen(oversight));
         let limiter = Arc::new(Limiter::new(rate_limit));
         let login = Login {
             transport: Arc::clone(&transport),
@@ -173,7 +180,7 @@ impl HttpOrion {
         }
     }
 
-    fn item(&self, operation: &'static str, method: Method, id: &str) -> Result<Call, Failure> {
+    fn item(&self, operation: OrionCall, method: Method, id: &str) -> Result<Call, Failure> {
         let url = Some(id)
             .filter(|id| wire::usable_id(id))
             .and_then(|id| self.collection.join(&utf8_percent_encode(id, ID).to_string()).ok())
@@ -190,7 +197,7 @@ impl HttpOrion {
             }
             query.append_pair("offset", &offset.to_string());
         }
-        let call = Call { operation: "list", method: Method::GET, url, body: None, idempotency_key: None };
+        let call = Call { operation: OrionCall::List, method: Method::GET, url, body: None, idempotency_key: None };
         let outcome = async {
             let answer = self.call(call).await?;
             let page = wire::page(answer.json()?).ok_or_else(|| answer.unusable(Unusable::NotAList))?;
@@ -226,7 +233,7 @@ impl HttpOrion {
 
     async fn write(&self, method: Method, id: &str, body: &Body) -> Result<(), Failure> {
         let operation = if method == Method::PUT { Operation::Put } else { Operation::Patch };
-        let call = Call { body: Some(body.clone()), ..self.item("update", method, id)? };
+        let call = Call { body: Some(body.clone()), ..self.item(OrionCall::Update, method, id)? };
         let outcome = async { self.call(call).await?.json().map(drop) }.await;
         self.known.learn(operation, &outcome);
         outcome
@@ -244,7 +251,8 @@ impl HttpOrion {
             let Ok(url) = Url::parse(&format!("{front}/openapi.json")) else {
                 continue;
             };
-            let call = Call { operation: "discover", method: Method::GET, url, body: None, idempotency_key: None };
+            let call =
+                Call { operation: OrionCall::OpenApi, method: Method::GET, url, body: None, idempotency_key: None };
             let outcome = {
                 let _turn = self.limiter.turn().await?;
                 self.transport.send(call, token.as_ref()).await
@@ -298,7 +306,7 @@ impl Orion for HttpOrion {
         let idempotency_key =
             HeaderValue::from_str(token).map_err(|_| unsendable("the attempt token cannot be a header"))?;
         let call = Call {
-            operation: "create",
+            operation: OrionCall::Create,
             method: Method::POST,
             url: self.collection.clone(),
             body: Some(body(desired)?),
@@ -334,7 +342,7 @@ impl Orion for HttpOrion {
     }
 
     async fn get(&self, id: &str) -> Result<RemoteWebhook, Failure> {
-        let call = self.item("get", Method::GET, id)?;
+        let call = self.item(OrionCall::Get, Method::GET, id)?;
         let outcome = async {
             let answer = self.call(call).await?;
             match wire::webhook(answer.json()?) {
@@ -382,7 +390,7 @@ impl Orion for HttpOrion {
     }
 
     async fn delete(&self, id: &str) -> Result<(), Failure> {
-        let call = self.item("delete", Method::DELETE, id)?;
+        let call = self.item(OrionCall::Delete, Method::DELETE, id)?;
         let outcome = async { self.call(call).await?.json().map(drop) }.await;
         self.known.learn(Operation::Delete, &outcome);
         outcome
@@ -390,6 +398,10 @@ impl Orion for HttpOrion {
 
     async fn credentials_epoch(&self) -> u64 {
         self.credentials.epoch().await
+    }
+
+    fn login_age(&self) -> Option<Duration> {
+        self.credentials.login_age()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What [`HttpOrion`](super::HttpOrion) asks of credentials, and what a person gives for them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -27,6 +29,9 @@ pub(super) trait Credentials: Send + Sync {
     /// A number that grows whenever what a person gave us (a file, a Secret) is seen to have changed. It does not grow
     /// when a login merely gives a new token. Costs no call to Orion.
     async fn epoch(&self) -> u64;
+
+    /// How long ago the token that is in use was had from a login; `None` where there was none.
+    fn login_age(&self) -> Option<Duration>;
 }
 
 /// Where a person gives what leads to a token: files, or a Secret.

@@ -18,6 +18,7 @@ use super::lifetime::lifetime;
 use super::limit::Limiter;
 use super::transport::{Answer, Body, Call, ConfigError, Transport};
 use crate::api::{Endpoint, Failure, FailureClass, Sent};
+use crate::metrics::OrionCall;
 
 /// How one connection logs in.
 pub(super) struct Login {
@@ -54,7 +55,7 @@ impl Login {
     pub(super) async fn run(&self, given: &Password, place: &str) -> Result<Granted, Failure> {
         let body = Some(Body::form(form(given, &self.scopes)));
         let url = self.url.clone();
-        let call = Call { operation: "login", method: Method::POST, url, body, idempotency_key: None };
+        let call = Call { operation: OrionCall::Login, method: Method::POST, url, body, idempotency_key: None };
         let outcome = {
             match self.limiter.turn().await {
                 Ok(_turn) => self.transport.send(call, None).await,

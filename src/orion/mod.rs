@@ -11,6 +11,7 @@ mod credentials;
 mod lifetime;
 mod limit;
 mod login;
+mod oversight;
 mod paging;
 mod pause;
 mod punctual;
@@ -21,16 +22,17 @@ mod sources;
 mod transport;
 mod wire;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 pub use self::client::{ConnectionConfig, HttpOrion};
 pub use self::credentials::{Given, Look, Password, Source, login_text, token_text};
-pub use self::limit::RateLimit;
+pub use self::limit::{Limiter, RateLimit};
+pub use self::oversight::Oversight;
 pub use self::reach::Reach;
 pub use self::sources::{GivenCell, NoCredentials, PasswordFiles, TokenFile};
 pub use self::transport::ConfigError;
-
-pub(crate) use self::punctual::boot_time;
 
 use crate::api::{Capabilities, Desired, Endpoint, Failure, RemoteWebhook};
 
@@ -100,4 +102,9 @@ pub trait Orion: Send + Sync {
 
     /// A number that grows whenever the credentials are seen to have changed. Costs no call to Orion.
     async fn credentials_epoch(&self) -> u64;
+
+    /// How long ago the token that is in use was had from a login; `None` where there was none. Costs no call to Orion.
+    fn login_age(&self) -> Option<Duration> {
+        None
+    }
 }

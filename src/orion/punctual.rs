@@ -12,16 +12,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-/// A body that may be taken until a time on the boot-time clock.
+use crate::boot::boot_time;
+use crate::fence::Fence;
+
+/// A body that may be taken until a time on the boot-time clock, and no longer than the process may change anything.
 pub(super) struct Punctual {
     bytes: Option<Bytes>,
     until: Duration,
+    fence: Fence,
 }
 
 impl Punctual {
     /// `bytes`, to be taken until then.
-    pub(super) fn new(bytes: Bytes, until: Duration) -> Self {
-        Self { bytes: Some(bytes), until }
+    pub(super) fn new(bytes: Bytes, until: Duration, fence: Fence) -> Self {
+        Self { bytes: Some(bytes), until, fence }
     }
 }
 
@@ -35,7 +39,8 @@ impl Body for Punctual {
     type Error = TooLate;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, TooLate>>> {
-        if boot_time() >= self.until {
+        let now = boot_time();
+        if now >= self.until || !self.fence.allows(now) {
             self.bytes = None;
             return Poll::Ready(Some(Err(TooLate)));
         }
@@ -51,12 +56,6 @@ impl Body for Punctual {
     }
 }
 
-/// Time since the machine booted, suspend included: it neither jumps nor stands still.
-pub(crate) fn boot_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncReadExt;
@@ -65,11 +64,11 @@ mod tests {
     use super::*;
 
     /// What a server reads of a request whose body may be taken until then.
-    async fn received(until: Duration) -> String {
+    async fn received(until: Duration, fence: Fence) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let client = reqwest::Client::builder().no_proxy().http1_only().tls_certs_only([]).build().unwrap();
-        let body = reqwest::Body::wrap(Punctual::new(Bytes::from_static(b"0123456789"), until));
+        let body = reqwest::Body::wrap(Punctual::new(Bytes::from_static(b"0123456789"), until, fence));
         let request = tokio::spawn(client.post(url).body(body).timeout(Duration::from_secs(10)).send());
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut text = String::new();
@@ -87,8 +86,10 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_sent_late_not_even_the_head() {
-        let text = received(boot_time() + Duration::from_secs(60)).await;
+        let later = boot_time() + Duration::from_secs(60);
+        let text = received(later, Fence::open()).await;
         assert!(text.starts_with("POST / HTTP/1.1\r\n") && text.contains("content-length: 10\r\n"), "{text}");
-        assert_eq!(received(boot_time()).await, "");
+        assert_eq!(received(boot_time(), Fence::open()).await, "");
+        assert_eq!(received(later, Fence::closed()).await, "");
     }
 }

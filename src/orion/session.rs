@@ -247,6 +247,10 @@ impl Credentials for Session {
     async fn epoch(&self) -> u64 {
         self.source.look().await.epoch
     }
+
+    fn login_age(&self) -> Option<Duration> {
+        self.state().held.as_ref().map(|held| held.since.elapsed())
+    }
 }
 
 #[cfg(test)]

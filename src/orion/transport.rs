@@ -20,10 +20,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use super::classify::{Asked, Unusable, served, unsendable};
-use super::punctual::{Punctual, boot_time};
+use super::classify::{Asked, Unusable, served, stepped_down, unsendable};
+use super::oversight::Oversight;
+use super::punctual::Punctual;
 use super::reach::{PublicResolver, Reach, SystemResolver};
-use crate::api::{Endpoint, Failure};
+use crate::api::{Endpoint, Failure, FailureClass};
+use crate::boot::boot_time;
+use crate::metrics::OrionCall;
 
 /// The largest body that is read, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -74,8 +77,8 @@ impl ConfigError {
 /// One request, without credentials.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
-    /// The operation, for the log.
-    pub(super) operation: &'static str,
+    /// What it is for.
+    pub(super) operation: OrionCall,
     /// The method.
     pub(super) method: Method,
     /// The address.
@@ -158,6 +161,7 @@ pub(super) struct Transport {
     client: Client,
     host: String,
     timeout: Duration,
+    oversight: Oversight,
 }
 
 impl Transport {
@@ -212,7 +216,12 @@ impl Transport {
         }
         let problem = if certificates.is_some() { ConfigError::Ca } else { ConfigError::Client };
         let client = builder.build().map_err(|_| problem)?;
-        Ok(Self { client, host: endpoint.host(), timeout })
+        Ok(Self { client, host: endpoint.host(), timeout, oversight: Oversight::default() })
+    }
+
+    /// The same, with its calls overseen.
+    pub(super) fn overseen(self, oversight: Oversight) -> Self {
+        Self { oversight, ..self }
     }
 
     /// The host, for messages.
@@ -239,22 +248,27 @@ impl Transport {
         let begun = Instant::now();
         let operation = call.operation;
         let result = self.exchange(call, token, since + self.timeout).await;
-        let status = match &result {
-            Ok(answer) => Some(answer.status.as_u16()),
-            Err(failure) => failure.status,
+        let (status, class) = match &result {
+            Ok(answer) => (Some(answer.status.as_u16()), None),
+            Err(failure) => (failure.status, Some(failure.class)),
         };
+        let time = begun.elapsed();
+        self.oversight.calls.ended(operation, class, time);
         tracing::debug!(
-            operation,
+            operation = operation.as_str(),
             host = %self.host,
             status,
-            failure = result.as_ref().err().map(|failure| tracing::field::debug(failure.class)),
-            milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            failure = class.map(FailureClass::as_str),
+            milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
             "called Orion"
         );
         result
     }
 
     async fn exchange(&self, call: Call, token: Option<&SecretString>, until: Duration) -> Result<Answer, Failure> {
+        if call.method != Method::GET && !self.oversight.fence.allows(boot_time()) {
+            return Err(stepped_down());
+        }
         let mut request = self.client.request(call.method.clone(), call.url);
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, authorization(token)?);
@@ -263,7 +277,7 @@ impl Transport {
             request = request.header(IDEMPOTENCY_KEY, key);
         }
         if let Some(Body { bytes, kind }) = call.body {
-            let body = reqwest::Body::wrap(Punctual::new(bytes, until));
+            let body = reqwest::Body::wrap(Punctual::new(bytes, until, self.oversight.fence.clone()));
             request = request.header(CONTENT_TYPE, kind).body(body);
         }
         let asked = Asked { host: &self.host, method: &call.method };
@@ -327,7 +341,7 @@ mod tests {
     use reqwest::dns::{Addrs, Name, Resolving};
 
     use super::*;
-    use crate::api::{FailureClass, Sent};
+    use crate::api::Sent;
 
     #[test]
     fn a_ca_that_is_none_is_refused() {
@@ -381,7 +395,7 @@ mod tests {
                 Transport::resolving(&endpoint, Duration::from_secs(2), None, false, Reach::PublicOnly, resolver)
                     .unwrap();
             let call = Call {
-                operation: "get",
+                operation: OrionCall::Get,
                 method: Method::GET,
                 url: Url::parse(&base).unwrap(),
                 body: None,

@@ -24,11 +24,14 @@ pub fn backoff(failures: u32, jitter: f64) -> Duration {
     BACKOFF_BASE + ceiling.saturating_sub(BACKOFF_BASE).mul_f64(jitter.clamp(0.0, 1.0))
 }
 
-/// A settlement that says `readiness` and changes nothing else. It answers `requestedAt`.
+/// A settlement that says `readiness` and changes nothing else. It answers `requestedAt`, and what was answered stays told
+/// when the annotation goes, as Flux has it.
 pub(super) fn settlement(view: &View<'_>, readiness: Readiness, wake: Option<Boot>) -> Settlement {
     let mut status = view.status();
     status.observed_generation = Some(view.generation());
-    status.last_handled_reconcile_at = view.annotation(REQUESTED_AT).map(str::to_owned);
+    if let Some(requested) = view.annotation(REQUESTED_AT) {
+        status.last_handled_reconcile_at = Some(requested.to_owned());
+    }
     status.conditions = conditions(&status.conditions, &readiness, view.generation(), view.clock);
     Settlement {
         status,

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use orion_operator::api::REQUESTED_AT;
 use serde_json::{Value, json};
 
 use super::world::{
@@ -253,6 +254,35 @@ fn an_orion_that_fails_is_looked_at_by_its_connection_alone() {
         world.synced("second").await;
         assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
         assert_eq!(world.at_orion("second").len(), 1);
+    });
+}
+
+#[test]
+fn a_look_can_be_asked_for() {
+    run(async |world| {
+        let _operator = world.operator(&[INSECURE, "--interval", "1h"]).await;
+        acme(&world).await;
+        let merge = async |metadata: Value| {
+            let patch = Patch::Merge(json!({"metadata": metadata}));
+            world.connections().patch("acme", &PatchParams::default(), &patch).await.unwrap();
+        };
+        let ask = async |value: &str| merge(json!({"annotations": {REQUESTED_AT: value}})).await;
+        world.sim.add_fault(Fault::on(Operation::List, Action::status(401)));
+        ask("one").await;
+        world.connection_is("acme", "False", "Unauthorized").await;
+        // By itself it would look again after a minute.
+        let begun = Instant::now();
+        world.sim.clear_faults();
+        ask("two").await;
+        world.connection_is("acme", "True", "Synced").await;
+        assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+        // Once answered, it asks for nothing more.
+        let looks = world.sim.requests().len();
+        merge(json!({"labels": {"a": "b"}})).await;
+        world.create("hook", through("later", KIND, "acme")).await;
+        world.synced("hook").await;
+        let lists = world.sim.requests().iter().skip(looks).filter(|it| it.method == "GET").count();
+        assert_eq!(lists, 0);
     });
 }
 

@@ -12,6 +12,7 @@ use orion_operator::api::{Access, Capabilities, Desired, Endpoint, Failure, Inst
 use orion_operator::controller::{
     self, ConnectionHandle, ConnectionKey, ConnectionSettings, ContextConfig, SystemClock, Terms, Watching,
 };
+use orion_operator::fence::Fence;
 use orion_operator::metrics::Metrics;
 use orion_operator::orion::{ConnectionConfig, HttpOrion, Listing, Orion, TokenFile};
 use orion_operator::plan::Settings;
@@ -67,6 +68,7 @@ fn config(world: &World, client: Client) -> ContextConfig {
         ConnectionHandle::new(ConnectionKey::Default, Arc::new(Panicking(orion)), settings, Arc::new(SystemClock));
     let terms = Terms { access: Access::All, adoption: false };
     ContextConfig {
+        aside: client.clone(),
         client,
         settings: Settings {
             instance: InstanceId::new("isolation"),
@@ -81,6 +83,9 @@ fn config(world: &World, client: Client) -> ContextConfig {
         clock: Arc::new(SystemClock),
         apiserver_timeout: Duration::from_secs(10),
         concurrency: 4,
+        fence: Fence::open(),
+        speaks: watch::channel(true).1,
+        health: Arc::default(),
     }
 }
 
@@ -88,13 +93,11 @@ fn config(world: &World, client: Client) -> ContextConfig {
 fn a_panic_in_one_reconcile_leaves_the_others_running() {
     run(async |world| {
         let stop = CancellationToken::new();
-        let (ready, _is_ready) = watch::channel(false);
         let watching = Watching { namespaces: Some(BTreeSet::from([world.namespace.clone()])), label_selector: None };
         let running = tokio::spawn(controller::run(
             config(&world, world.client.clone()),
             watching,
             Arc::new(Metrics::default()),
-            ready,
             stop.clone(),
         ));
         world.create("panic", spec("panic")).await;

@@ -31,11 +31,7 @@ impl Operator {
         let log = directory.path().join("log");
         let file = std::fs::File::create(&log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_orion-operator"));
-        command
-            .arg("run")
-            .args(["--kubeconfig", world.kubeconfig.to_str().unwrap()])
-            .args(["--operator-namespace", "orion-system"])
-            .args(["--health-probe-bind-address", "0", "--log-level", "trace"]);
+        command.arg("run");
         // The last one of a repeated flag would be refused, so defaults of the tests give way to the test's own.
         let token_file = world.token_file.to_str().unwrap();
         let is_given = |flag| more.contains(&flag);
@@ -43,6 +39,9 @@ impl Operator {
             command.args(["--orion-token-file", token_file]);
         }
         for (flag, value) in [
+            ("--kubeconfig", world.kubeconfig.to_str().unwrap()),
+            ("--health-probe-bind-address", "0"),
+            ("--operator-namespace", "orion-system"),
             ("--watch-namespaces", world.namespace.as_str()),
             ("--orion-url", url),
             ("--metrics-bind-address", "0"),
@@ -50,6 +49,7 @@ impl Operator {
             ("--create-settle", "4s"),
             ("--orion-timeout", "1s"),
             ("--orion-rate-limit", "0"),
+            ("--log-level", "trace"),
         ] {
             if !is_given(flag) {
                 command.args([flag, value]);
@@ -78,6 +78,11 @@ impl Operator {
     pub async fn stop(&mut self) -> ExitStatus {
         self.signal("TERM");
         until("the operator ended", async || self.child.try_wait().unwrap()).await
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     pub fn is_alive(&mut self) -> bool {

@@ -16,7 +16,8 @@ const LONG: Duration = Duration::from_secs(6);
 
 /// Continues a process, and waits until it has looked at everything again.
 async fn awake(world: &World, operator: &Operator, name: &str) {
-    let settled = || operator.log().matches("\"step\":\"Settle\"").count();
+    let is_settling = |line: &&str| line.contains("\"message\":\"step\"") && line.contains("\"step\":\"Settle\"");
+    let settled = || operator.log().lines().filter(is_settling).count();
     operator.signal("CONT");
     let before = settled();
     until("the process that stood still has looked", async || (settled() > before).then_some(())).await;

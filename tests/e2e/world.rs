@@ -150,6 +150,12 @@ impl World {
         self.webhooks().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap()
     }
 
+    pub async fn create_labelled(&self, name: &str, spec: Value, labels: Value) {
+        let mut object = object(name, spec);
+        object["metadata"]["labels"] = labels;
+        self.webhooks().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+    }
+
     pub async fn get(&self, name: &str) -> Webhook {
         self.webhooks().get(name).await.unwrap()
     }

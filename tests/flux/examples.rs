@@ -6,7 +6,7 @@ mod example_files;
 use example_files::{examples, is_webhook};
 use serde_json::{Value, json};
 
-use super::kustomization::Delivery;
+use super::delivery::Delivery;
 use super::stack::run;
 
 #[test]

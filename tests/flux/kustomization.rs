@@ -6,125 +6,15 @@ use std::time::{Duration, Instant};
 use devkit::sim::{Action, Fault, Operation};
 use kube::ResourceExt;
 use orion_operator::api::{FINALIZER, Webhook};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::stack::{FLUX, PATIENCE, Stack, example, ready, run, until};
-
-/// How long something that must not happen is waited for. Flux asks every other second.
-const WATCHED: Duration = Duration::from_secs(6);
-
-/// The examples' OCIRepository and Kustomization.
-pub struct Delivery<'a> {
-    stack: &'a Stack,
-    name: String,
-    namespace: String,
-}
-
-impl<'a> Delivery<'a> {
-    /// As the files say.
-    async fn of_the_examples(stack: &'a Stack, content: String) -> (Self, String) {
-        let it = Self { stack, name: "orion-webhooks".into(), namespace: "default".into() };
-        let digest = stack.push(&it.name, &[("webhook.yaml", content)]);
-        for file in ["gitops/flux/source.yaml", "gitops/flux/kustomization.yaml"] {
-            for object in example(file) {
-                stack.plane.apply(&stack.here(&object).to_string()).await.unwrap();
-            }
-        }
-        (it, digest)
-    }
-
-    /// The same under another name, for another namespace; `more` is put into the Kustomization's spec.
-    pub async fn start(stack: &'a Stack, name: &str, files: &[(&str, String)], more: Value) -> (Self, String) {
-        let it = Self { stack, name: name.into(), namespace: name.into() };
-        stack.plane.kubectl_ok(&["create", "namespace", name]).await.unwrap();
-        let digest = stack.push(name, files);
-        let mut source = example("gitops/flux/source.yaml").remove(0);
-        source["metadata"]["name"] = json!(name);
-        source["spec"]["url"] = json!(format!("oci://ghcr.io/your-org/{name}"));
-        let mut kustomization = example("gitops/flux/kustomization.yaml").remove(0);
-        kustomization["metadata"]["name"] = json!(name);
-        kustomization["spec"]["sourceRef"]["name"] = json!(name);
-        kustomization["spec"]["targetNamespace"] = json!(name);
-        for (field, value) in more.as_object().unwrap() {
-            let spec = kustomization["spec"].as_object_mut().unwrap();
-            if value.is_null() {
-                spec.remove(field)
-            } else {
-                spec.insert(field.clone(), value.clone())
-            };
-        }
-        for object in [source, kustomization] {
-            stack.plane.apply(&stack.here(&object).to_string()).await.unwrap();
-        }
-        (it, digest)
-    }
-
-    /// Another artifact.
-    async fn push(&self, content: String) -> String {
-        let digest = self.stack.push(&self.name, &[("webhook.yaml", content)]);
-        self.stack.reconcile("OCIRepository", &self.name).await;
-        digest
-    }
-
-    async fn is_green(&self, digest: &str) -> bool {
-        let object = self.stack.get("Kustomization", FLUX, &self.name).await.unwrap();
-        let applied = object.data["status"]["lastAppliedRevision"].as_str().unwrap_or_default().ends_with(digest);
-        applied && ready(&object).0 == "True"
-    }
-
-    pub async fn turns_green(&self, digest: &str) {
-        let started = Instant::now();
-        while !self.is_green(digest).await {
-            let object = self.stack.get("Kustomization", FLUX, &self.name).await.unwrap();
-            assert!(started.elapsed() < PATIENCE, "{}: {:?} {}", self.name, ready(&object), object.data["status"]);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// Watches for some seconds that it is not.
-    async fn stays_not_green(&self, digest: &str) {
-        let started = Instant::now();
-        while started.elapsed() < WATCHED {
-            assert!(!self.is_green(digest).await, "{} is green too early", self.name);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// Waits until the Webhook is in the cluster as `fits` wants it.
-    async fn webhook(&self, name: &str, fits: impl Fn(&Webhook) -> bool) -> Webhook {
-        let api = self.stack.webhooks(&self.namespace);
-        let there = async || api.get_opt(name).await.unwrap().filter(&fits);
-        until(PATIENCE, "the Webhook is in the cluster", there).await
-    }
-
-    async fn end(self) {
-        self.stack.delete("Kustomization", &self.name).await;
-        self.stack.is_gone("Kustomization", &self.name).await;
-        self.stack.delete("OCIRepository", &self.name).await;
-    }
-}
-
-/// A Webhook as YAML, whose name is its presence name.
-fn webhook(name: &str, team: &str) -> String {
-    json!({
-        "apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook", "metadata": {"name": name},
-        "spec": {
-            "url": "https://hooks.example.com/orion", "userId": "user-42", "presenceName": name,
-            "headers": [{"name": "X-Team", "value": team}],
-        },
-    })
-    .to_string()
-}
+use super::delivery::{Delivery, WATCHED};
+use super::rig::{PATIENCE, example, until, webhook};
+use super::stack::{FLUX, run};
 
 /// What stays where no Webhook is.
 fn nothing() -> String {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "nothing"}}).to_string()
-}
-
-fn team_at_orion(stack: &Stack, presence: &str) -> Vec<String> {
-    let webhooks = stack.at_orion(presence);
-    let headers = webhooks.iter().flat_map(|webhook| &webhook.headers);
-    headers.filter(|header| header.name == "X-Team").map(|header| header.value.clone()).collect()
 }
 
 /// The files of `examples/gitops/flux` and `examples/webhook.yaml`, from nothing to Ready and back.
@@ -167,7 +57,7 @@ fn a_kustomization_is_ready_when_orion_has_the_webhook_and_gone_when_it_has_not(
 fn nothing_is_green_before_the_operator_has_seen_it() {
     run("nothing_is_green_before_the_operator_has_seen_it", async |stack| {
         stack.operator_ends();
-        let files = [("webhook.yaml", webhook("unseen", "one"))];
+        let files = [("webhook.yaml", webhook("unseen", "one").to_string())];
         let (delivery, digest) = Delivery::start(stack, "unseen", &files, json!({})).await;
         delivery.webhook("unseen", |_| true).await;
         delivery.stays_not_green(&digest).await;
@@ -175,16 +65,16 @@ fn nothing_is_green_before_the_operator_has_seen_it() {
         assert_eq!(status.observed_generation, Some(-1));
         stack.operator_starts().await;
         delivery.turns_green(&digest).await;
-        assert_eq!(team_at_orion(stack, "unseen"), ["one"]);
+        assert_eq!(stack.team_at_orion("unseen"), ["one"]);
 
         // What was Ready is not, once it is changed.
         stack.operator_ends();
-        let digest = delivery.push(webhook("unseen", "two")).await;
+        let digest = delivery.push(webhook("unseen", "two").to_string()).await;
         delivery.webhook("unseen", |it| it.metadata.generation == Some(2)).await;
         delivery.stays_not_green(&digest).await;
         stack.operator_starts().await;
         delivery.turns_green(&digest).await;
-        assert_eq!(team_at_orion(stack, "unseen"), ["two"]);
+        assert_eq!(stack.team_at_orion("unseen"), ["two"]);
         delivery.end().await;
     });
 }
@@ -194,7 +84,7 @@ fn a_stalled_webhook_fails_the_kustomization_at_once() {
     run("a_stalled_webhook_fails_the_kustomization_at_once", async |stack| {
         stack.sim.add_fault(Fault::on(Operation::Create, Action::status(422)).presence("refused"));
         let started = Instant::now();
-        let files = [("webhook.yaml", webhook("refused", "one"))];
+        let files = [("webhook.yaml", webhook("refused", "one").to_string())];
         let (delivery, _) = Delivery::start(stack, "refused", &files, json!({})).await;
         let message = stack.is("Kustomization", "refused", "False", "HealthCheckFailed").await;
         assert!(message.contains("failed early due to stalled resources"), "{message}");
@@ -203,9 +93,9 @@ fn a_stalled_webhook_fails_the_kustomization_at_once() {
 
         // Another artifact mends it: Orion takes this one.
         stack.sim.clear_faults();
-        let digest = delivery.push(webhook("refused", "two")).await;
+        let digest = delivery.push(webhook("refused", "two").to_string()).await;
         delivery.turns_green(&digest).await;
-        assert_eq!(team_at_orion(stack, "refused"), ["two"]);
+        assert_eq!(stack.team_at_orion("refused"), ["two"]);
         delivery.end().await;
     });
 }
@@ -213,7 +103,7 @@ fn a_stalled_webhook_fails_the_kustomization_at_once() {
 #[test]
 fn what_is_taken_out_of_the_source_is_deleted_at_orion() {
     run("what_is_taken_out_of_the_source_is_deleted_at_orion", async |stack| {
-        let files = [("webhook.yaml", webhook("pruned", "one"))];
+        let files = [("webhook.yaml", webhook("pruned", "one").to_string())];
         let (delivery, digest) = Delivery::start(stack, "pruned", &files, json!({})).await;
         delivery.turns_green(&digest).await;
         assert_eq!(stack.at_orion("pruned").len(), 1);
@@ -232,7 +122,7 @@ fn a_tenant_with_the_role_edit_delivers_webhooks() {
     run("a_tenant_with_the_role_edit_delivers_webhooks", async |stack| {
         let account = format!("--serviceaccount={FLUX}:tenant");
         stack.plane.kubectl_ok(&["create", "serviceaccount", "tenant", "-n", FLUX]).await.unwrap();
-        let files = [("webhook.yaml", webhook("tenant", "one"))];
+        let files = [("webhook.yaml", webhook("tenant", "one").to_string())];
         let (delivery, digest) =
             Delivery::start(stack, "tenant", &files, json!({"serviceAccountName": "tenant"})).await;
         let message = stack.is("Kustomization", "tenant", "False", "ReconciliationFailed").await;
@@ -278,7 +168,7 @@ fn managers(webhook: &Webhook) -> BTreeSet<(String, String)> {
 #[test]
 fn the_operator_and_flux_keep_each_others_fields() {
     run("the_operator_and_flux_keep_each_others_fields", async |stack| {
-        let files = [("webhook.yaml", webhook("fields", "one"))];
+        let files = [("webhook.yaml", webhook("fields", "one").to_string())];
         let (delivery, digest) = Delivery::start(stack, "fields", &files, json!({})).await;
         delivery.turns_green(&digest).await;
         let before = delivery.webhook("fields", |_| true).await;
@@ -297,7 +187,7 @@ fn the_operator_and_flux_keep_each_others_fields() {
         let by_hand = ["patch", "webhook", "fields", "-n", "fields", "--type=merge", "-p", &patch];
         stack.plane.kubectl_ok(&by_hand).await.unwrap();
         let at_orion = async |team: &str| {
-            until(PATIENCE, team, async || (team_at_orion(stack, "fields") == [team]).then_some(())).await;
+            until(PATIENCE, team, async || (stack.team_at_orion("fields") == [team]).then_some(())).await;
         };
         at_orion("by-hand").await;
         stack.reconcile("Kustomization", "fields").await;
@@ -310,10 +200,11 @@ fn the_operator_and_flux_keep_each_others_fields() {
         stack.reconcile("Kustomization", "fields").await;
         let undone = delivery.webhook("fields", |_| true).await;
         assert!(!undone.annotations().contains_key("reconcile.fluxcd.io/requestedAt"));
-        let digest = delivery.push(webhook("fields", "two")).await;
+        let digest = delivery.push(webhook("fields", "two").to_string()).await;
         delivery.turns_green(&digest).await;
-        assert_eq!(team_at_orion(stack, "fields"), ["two"]);
+        assert_eq!(stack.team_at_orion("fields"), ["two"]);
         let after = delivery.webhook("fields", |_| true).await;
+        assert!(handled(&after), "the answer stays when the annotation is gone");
         let attempt = "orion-operator.dev/create-attempt";
         assert_eq!(after.finalizers(), before.finalizers());
         assert_eq!(after.annotations().get(attempt), before.annotations().get(attempt));

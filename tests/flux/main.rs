@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod delivery;
 mod examples;
 mod helm_release;
 mod kustomization;
-mod operator;
-mod processes;
+mod order;
+#[path = "../common/rig/mod.rs"]
+mod rig;
+mod sources;
 mod stack;

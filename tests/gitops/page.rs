@@ -1,4 +1,4 @@
-//! What `docs/gitops.md` tells is so.
+//! What `docs/gitops.md` and the pages of its tools tell is so.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,8 @@ use super::ROOT;
 use super::states::{ARGOCD, KINDS, actions, cases, object};
 
 const PAGE: &str = include_str!("../../docs/gitops.md");
+const OF_ARGOCD: &str = include_str!("../../docs/gitops-argocd.md");
+const OF_FLUX: &str = include_str!("../../docs/gitops-flux.md");
 
 /// States of the table on the page, by its first column.
 const STATES: [(&str, &str); 10] = [
@@ -25,9 +27,9 @@ const STATES: [(&str, &str); 10] = [
     ("being deleted", "deleting"),
 ];
 
-/// The cells of the rows below a row of headings that begins like this.
-fn rows(heading: &str) -> Vec<Vec<&'static str>> {
-    let (_, rest) = PAGE.split_once(heading).unwrap();
+/// The cells of a page's rows below a row of headings that begins like this.
+fn rows(page: &'static str, heading: &str) -> Vec<Vec<&'static str>> {
+    let (_, rest) = page.split_once(heading).unwrap();
     let rows = rest.lines().skip(2).take_while(|line| line.starts_with('|'));
     rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
@@ -43,7 +45,7 @@ fn conditions(object: &Value) -> Vec<String> {
 
 #[test]
 fn its_table_is_that_of_the_tools() {
-    let rows = rows("| state | conditions |");
+    let rows = rows(PAGE, "| state | conditions |");
     assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), STATES.map(|(state, _)| state));
     for kind in KINDS {
         let cases = cases(kind).unwrap();
@@ -61,7 +63,7 @@ fn its_table_is_that_of_the_tools() {
 
 #[test]
 fn its_actions_are_those_that_there_are() {
-    let mut told: Vec<&str> = rows("| action | does |").iter().map(|row| in_backticks(row[0])[0]).collect();
+    let mut told: Vec<&str> = rows(OF_ARGOCD, "| action | does |").iter().map(|row| in_backticks(row[0])[0]).collect();
     told.sort_unstable();
     let there: Vec<&str> = actions(&object("Webhook")).into_iter().map(|(name, _)| name).collect();
     assert_eq!(told, there);
@@ -78,10 +80,12 @@ fn its_yaml_is_that_of_the_files() {
         .iter()
         .map(|path| std::fs::read_to_string(path).unwrap())
         .collect();
-    let blocks: Vec<&str> = PAGE.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert!(!blocks.is_empty());
-    for block in blocks {
-        assert!(files.iter().any(|file| file.contains(block)), "no file of examples/gitops has this:\n{block}");
+    for page in [OF_ARGOCD, OF_FLUX] {
+        let blocks: Vec<&str> = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert_eq!(blocks.len(), 3);
+        for block in blocks {
+            assert!(files.iter().any(|file| file.contains(block)), "no file of examples/gitops has this:\n{block}");
+        }
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) fn config(base: &str) -> ConnectionConfig {
         timeout: Duration::from_secs(5),
         rate_limit: None,
         system_proxy: false,
+        oversight: orion_operator::orion::Oversight::default(),
         ..ConnectionConfig::new(Endpoint::new(base, "/v1alpha").unwrap(), Arc::new(NoCredentials))
     }
 }

@@ -6,6 +6,8 @@ mod apiserver;
 mod contract;
 mod crash;
 mod faults;
+mod fleet;
+mod leader;
 mod mutant;
 mod mutants;
 mod oracle;

@@ -10,7 +10,7 @@ use super::world::{NAMESPACE, World, instance};
 impl World {
     /// S9: an attempt is stored before its POST; and no attempt is sent twice unless it was refused.
     pub fn posting(&self, token: &str, owner: &str) {
-        let is_recorded = self.api.store().log.iter().any(|change| {
+        let is_recorded = self.api.store().log.iter().rev().any(|change| {
             let name = &change.key.2;
             let attempt = change.object["metadata"]["annotations"]["orion-operator.dev/create-attempt"].as_str();
             attempt.is_some_and(|attempt| attempt.split(' ').next() == Some(token)) && owner == marker(name)

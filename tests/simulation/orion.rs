@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use orion_operator::api::{
     Capabilities, Desired, Endpoint, Failure, FailureClass, OWNER_HEADER, RemoteHeader, RemoteWebhook, Sent, Support,
 };
-use orion_operator::orion::{Listing, Orion};
+use orion_operator::orion::{Limiter, Listing, Orion};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
@@ -71,11 +71,22 @@ pub struct OrionState {
     /// Attempts that were sent, with whether the last one is known to have been refused.
     pub posts: HashMap<String, bool>,
     pub created: usize,
+    /// It refuses connections.
+    pub is_down: bool,
+    /// When it was called.
+    pub calls: Vec<Instant>,
 }
 
 impl OrionState {
     pub fn new(features: Features) -> Self {
-        Self { features, webhooks: BTreeMap::new(), posts: HashMap::new(), created: 0 }
+        Self {
+            features,
+            webhooks: BTreeMap::new(),
+            posts: HashMap::new(),
+            created: 0,
+            is_down: false,
+            calls: Vec::new(),
+        }
     }
 
     pub fn owned(&self, owner: &str) -> Vec<String> {
@@ -128,6 +139,7 @@ fn kept(desired: &Desired) -> Kept {
 /// One process' client.
 pub struct OrionClient {
     process: Process,
+    limiter: Limiter,
     endpoint: Endpoint,
     known: Mutex<Capabilities>,
     has_told_epoch: AtomicBool,
@@ -137,6 +149,7 @@ pub struct OrionClient {
 impl OrionClient {
     pub fn new(process: Process) -> Self {
         Self {
+            limiter: Limiter::new(process.world.limit()),
             process,
             endpoint: Endpoint::new("https://orion.example.com", "/v1alpha").unwrap(),
             known: Mutex::default(),
@@ -153,7 +166,18 @@ impl OrionClient {
         self.world().mutant == Some(mutant)
     }
 
+    /// A call that waits for its turn.
     async fn call<T: Send + 'static>(
+        &self,
+        text: String,
+        is_effect: bool,
+        act: impl FnOnce(&World, &mut OrionState) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let _slot = self.limiter.turn().await?;
+        self.call_now(text, is_effect, act).await
+    }
+
+    async fn call_now<T: Send + 'static>(
         &self,
         text: String,
         is_effect: bool,
@@ -162,8 +186,13 @@ impl OrionClient {
         let text = format!("{} {text}", self.process.number);
         let call = Call { of_orion: true, is_effect, is_event: false, is_watch: false, text };
         let world = Arc::clone(self.world());
-        let act = async move { act(&world, &mut world.orion()) };
+        let act = async move {
+            let mut state = world.orion();
+            state.calls.push(Instant::now());
+            if state.is_down { Err(failure(Answer::Unsent)) } else { act(&world, &mut state) }
+        };
         let result = self.process.pass(call, TIMEOUT, act, |answer| Err(failure(answer))).await;
+        self.limiter.note(&result);
         match result {
             Err(mut failure) if self.is(Mutant::TimeoutIsRefusal) && failure.class == FailureClass::Timeout => {
                 failure.sent = Sent::No;
@@ -184,9 +213,10 @@ impl OrionClient {
         }
         let owner = desired.owner.as_ref().map(|owner| owner.as_str().to_owned()).unwrap_or_default();
         let attempt = format!("{token} of {owner}");
+        let _slot = self.limiter.slot_if_free()?;
         self.world().posting(token, &owner);
         let result = self
-            .call(format!("POST {owner}"), true, move |world, state| {
+            .call_now(format!("POST {owner}"), true, move |world, state| {
                 state.created += 1;
                 let id = world.new_id(&owner);
                 state.webhooks.insert(id.clone(), Kept { since: Instant::now(), ..kept });
@@ -228,7 +258,7 @@ impl Orion for OrionClient {
     }
 
     async fn prepare(&self) -> Result<(), Failure> {
-        Ok(())
+        self.limiter.permit_for_later().await
     }
 
     async fn create(&self, desired: &Desired, token: &str) -> Result<String, Failure> {

@@ -63,6 +63,7 @@ pub fn setting(seed: u64, mutant: Option<Mutant>) -> Setting {
         mutant,
         latency: (Duration::from_millis(5), Duration::from_millis(50)),
         lag: Duration::from_millis(20),
+        limit: None,
         is_told: std::env::var_os("TELL").is_some(),
         is_recorded: false,
     }

@@ -49,6 +49,7 @@ fn story(seed: u64, mutant: Option<Mutant>) -> Story {
     };
     let slow = Duration::from_millis(*[50, 500, 3000].choose(chance).unwrap());
     let setting = Setting {
+        limit: None,
         seed,
         features,
         mutant,

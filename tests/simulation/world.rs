@@ -11,7 +11,9 @@ use orion_operator::api::{Access, InstanceId};
 use orion_operator::controller::{
     self, Clock, ConnectionHandle, ConnectionKey, ConnectionSettings, ContextConfig, Terms, Watching,
 };
+use orion_operator::fence::Fence;
 use orion_operator::metrics::Metrics;
+use orion_operator::orion::RateLimit;
 use orion_operator::plan::Settings;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -41,6 +43,8 @@ pub struct Setting {
     pub latency: (Duration, Duration),
     /// Longest lag of a process' watches.
     pub lag: Duration,
+    /// How often each process may call Orion.
+    pub limit: Option<RateLimit>,
     /// Prints what happens.
     pub is_told: bool,
     /// Keeps what happens.
@@ -107,6 +111,10 @@ impl World {
     pub fn latency(&self, call: &Call) -> Duration {
         let (api, orion) = self.setting.latency;
         self.up_to(if call.of_orion { orion } else { api }, &call.text)
+    }
+
+    pub fn limit(&self) -> Option<RateLimit> {
+        self.setting.limit
     }
 
     pub fn lag(&self, process: usize) -> Duration {
@@ -238,6 +246,7 @@ async fn run(process: Process, stop: CancellationToken) {
     let terms = Terms { access: Access::All, adoption: false };
     let config = ContextConfig {
         client: process.client(),
+        aside: process.client(),
         settings: Settings {
             instance: instance(),
             interval: INTERVAL,
@@ -251,9 +260,12 @@ async fn run(process: Process, stop: CancellationToken) {
         clock,
         apiserver_timeout: Duration::from_secs(10),
         concurrency: 16,
+        fence: Fence::open(),
+        speaks: watch::channel(true).1,
+        health: Arc::default(),
     };
     let watching = Watching { namespaces: None, label_selector: None };
-    controller::run(config, watching, Arc::new(Metrics::default()), watch::Sender::new(false), stop).await;
+    controller::run(config, watching, Arc::new(Metrics::default()), stop).await;
 }
 
 pub fn instance() -> InstanceId {

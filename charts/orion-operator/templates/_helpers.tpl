@@ -81,6 +81,13 @@ app.kubernetes.io/part-of: orion-operator
 {{- end }}
 {{- end }}
 
+{{/* One pod at a time works: as told, else where there are several, or several releases share the Webhooks. */}}
+{{- define "orion-operator.elects" -}}
+{{- $told := toString .Values.leaderElection.enabled }}
+{{- $several := or (gt (int .Values.replicaCount) 1) (ne .Values.watchLabelSelector "") }}
+{{- if or (eq $told "true") (and (ne $told "false") $several) }}true{{ end }}
+{{- end }}
+
 {{/* There is a default connection. */}}
 {{- define "orion-operator.connects" -}}
 {{- if or .Values.orion.url (and .Values.orion.existingSecret .Values.orion.keys.url) }}true{{ end }}
@@ -91,8 +98,8 @@ app.kubernetes.io/part-of: orion-operator
 {{- $orion := .Values.orion }}
 {{- $connects := include "orion-operator.connects" . }}
 {{- $inline := include "orion-operator.inlineCredentials" . }}
-{{- if and (gt (int .Values.replicaCount) 1) (not .Values.leaderElection.enabled) }}
-{{- fail "replicaCount: more than one pod needs leaderElection.enabled, else two operators work at once" }}
+{{- if and (gt (int .Values.replicaCount) 1) (eq (toString .Values.leaderElection.enabled) "false") }}
+{{- fail "replicaCount: more than one pod needs leader election: leave leaderElection.enabled alone, or set it to true" }}
 {{- end }}
 {{- if and $orion.existingSecret $inline }}
 {{- fail "orion: existingSecret and credentials in values are both set: give one of them" }}
@@ -121,6 +128,24 @@ app.kubernetes.io/part-of: orion-operator
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
 {{- fail "metrics: serviceMonitor and podMonitor would both scrape the operator: enable one of them" }}
 {{- end }}
+{{- if and (include "orion-operator.metricsSecure" .) (not .Values.metrics.secure.certSecret) }}
+{{- fail "metrics.secure needs certSecret: the name of a Secret with tls.crt and tls.key" }}
+{{- end }}
+{{- end }}
+
+{{/* Whether the metrics are served over TLS, to those who may. */}}
+{{- define "orion-operator.metricsSecure" -}}
+{{- if and .Values.metrics.enabled .Values.metrics.secure.enabled }}true{{ end }}
+{{- end }}
+
+{{/* What a monitor needs to scrape over TLS. */}}
+{{- define "orion-operator.monitorTls" -}}
+{{- $secure := .Values.metrics.secure }}
+{{- $ca := dict "secret" (dict "name" $secure.certSecret "key" "ca.crt") }}
+{{- $name := printf "%s-metrics.%s.svc" (include "orion-operator.fullname" .) .Release.Namespace }}
+scheme: https
+tlsConfig:
+  {{- $secure.tlsConfig | default (dict "ca" $ca "serverName" $name) | toYaml | nindent 2 }}
 {{- end }}
 
 {{/*

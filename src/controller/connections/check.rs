@@ -12,6 +12,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use rand::RngExt;
+use tracing::field::Empty;
 use tracing::{info, warn};
 
 use super::handle::{ConnectionHandle, Standing};
@@ -25,6 +26,7 @@ use super::users;
 use crate::api::{CONNECTION_FINALIZER, Reason, State, ready_condition};
 use crate::controller::clock::chance;
 use crate::controller::context::Context;
+use crate::controller::ended::{self, Ended};
 use crate::controller::patch::{self, ApiError};
 use crate::controller::reconcile::ReconcileError;
 use crate::controller::{events, undecodable};
@@ -80,26 +82,38 @@ impl<K: ConnectionObject> Checker<K> {
     ///
     /// # Errors
     /// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
-    #[tracing::instrument(skip_all, fields(connection = path::<K>(Resource::meta(&*guarded))))]
+    #[tracing::instrument(skip_all, fields(
+        kind = %K::kind(&()),
+        object = %path(Resource::meta(&*guarded)),
+        generation = Resource::meta(&*guarded).generation,
+        outcome = Empty,
+        milliseconds = Empty,
+    ))]
     pub(super) async fn reconcile(
         guarded: Arc<DeserializeGuard<K>>,
         checker: Arc<Self>,
     ) -> Result<Action, ReconcileError> {
-        let work = AssertUnwindSafe(checker.checked(&guarded)).catch_unwind();
+        let reconciles = K::reconciles(&checker.context.metrics);
+        let under_way = reconciles.begins();
+        ended::end(reconciles, under_way, checker.bounded(&guarded).await)
+    }
+
+    async fn bounded(&self, guarded: &DeserializeGuard<K>) -> Result<Ended, ReconcileError> {
+        let work = AssertUnwindSafe(self.checked(guarded)).catch_unwind();
         match tokio::time::timeout(DEADLINE, work).await {
             Ok(Ok(Err(ApiError::Changed))) => {
                 // Mostly a lost race. Again and again, it is an admission policy that refuses our writes.
-                let times = checker.count_error(&K::key_of(Resource::meta(&*guarded)));
+                let times = self.count_error(&K::key_of(Resource::meta(guarded)));
                 if times >= 3 {
                     warn!(
                         times,
                         "the apiserver refuses to write this connection: has an admission policy something against it?"
                     );
                 }
-                let wait = if times == 0 { Duration::from_millis(500) } else { checker.backoff(times) };
-                Ok(Action::requeue(wait))
+                let wait = if times == 0 { Duration::from_millis(500) } else { self.backoff(times) };
+                Ok(Ended::again(wait))
             }
-            Ok(Ok(result)) => Ok(result?),
+            Ok(Ok(result)) => Ok(Ended::done(result?)),
             Ok(Err(_)) => Err(ReconcileError::Panic),
             Err(_) => Err(ReconcileError::Deadline),
         }
@@ -220,28 +234,34 @@ impl<K: ConnectionObject> Checker<K> {
             if standing == Standing::Good && !made.handle.is_discovered() {
                 made.handle.discover().await;
             }
-            if standing == Standing::Good && made.handle.is_idle(self.idle()) {
+            let is_asked = kept.is_asked_by(object);
+            if standing == Standing::Good && (is_asked || made.handle.is_idle(self.idle())) {
                 standing = Standing::Unknown;
             }
             // Trouble that Orion's wait or the handle's own question ends is left to them.
-            let is_due = !made.handle.is_waiting() && kept.due <= context.clock.boot();
+            let is_due = !made.handle.is_waiting() && (is_asked || kept.due <= context.clock.boot());
             if standing == Standing::Unknown || (standing != Standing::Good && is_due) {
                 if (changed || context.registry.get(key).is_none()) && !self.is_the_same_handle(key, &made) {
                     self.put(key, object, kept, Offer::Pending);
                 }
                 let looks = context.registry.looks(key);
-                let _look = looks.acquire().await.ok();
+                let Some(_look) = context.stop.run_until_cancelled(looks.acquire()).await else {
+                    return Ok(Action::await_change());
+                };
                 let stored = || context.stored_ids(key, made.handle.orion.endpoint().as_str());
                 let look = made.handle.look(stored);
                 tokio::pin!(look);
+                let stop = context.stop.clone();
                 let result = tokio::select! {
                     result = &mut look => result,
+                    () = stop.cancelled() => return Ok(Action::await_change()),
                     () = &mut patience => {
                         if object.status().and_then(|status| status.observed_generation) != generation {
                             let readiness = status::readiness(None, None, users);
                             self.tell(object, kept, self.said(object, kept, readiness)).await?;
                         }
-                        look.await
+                        let Some(result) = stop.run_until_cancelled(look).await else { return Ok(Action::await_change()) };
+                        result
                     }
                 };
                 kept.failures = if result.is_ok() { 0 } else { kept.failures.saturating_add(1) };
@@ -324,8 +344,13 @@ impl<K: ConnectionObject> Checker<K> {
         }
     }
 
-    /// Writes the status if it says something new.
+    /// Writes the status if it says something new, and if this is the process that speaks for connections.
     async fn tell(&self, object: &K, kept: &mut Kept<K>, said: Said) -> Result<(), ApiError> {
+        if !*self.context.speaks.borrow() {
+            // Whoever speaks may say something else meanwhile: the next word of this process is a new one.
+            kept.said = None;
+            return Ok(());
+        }
         let known = object.status();
         let wanted = said.status(known, self.context.clock.wall());
         let is_told = known == Some(&wanted);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,10 @@ use super::material::{self, Material, Shape, Versions};
 use super::object::ConnectionObject;
 use super::registry::Problem;
 use super::status::Said;
+use crate::api::REQUESTED_AT;
+use crate::controller::background::keep;
 use crate::controller::orphans::watch_for_orphans;
-use crate::orion::GivenCell;
+use crate::orion::{GivenCell, Oversight};
 use crate::plan::Boot;
 
 /// What is kept of one connection between reconciles.
@@ -29,6 +32,8 @@ pub(super) struct Kept<K> {
     pub(super) made: Option<Arc<Made>>,
     /// What was told last: another shard may tell something else, and is not written over.
     pub(super) said: Option<Said>,
+    /// What the annotation said that asks for a look, when it was looked at last.
+    pub(super) requested: Option<String>,
     /// Looks in a row that failed, and when the next one is due.
     pub(super) failures: u32,
     pub(super) due: Boot,
@@ -47,11 +52,24 @@ impl<K> Kept<K> {
             problem: None,
             made: None,
             said: None,
+            requested: None,
             failures: 0,
             due: Boot::ZERO,
             errors: 0,
             released: false,
         }
+    }
+}
+
+impl<K: ConnectionObject> Kept<K> {
+    /// The annotation asks for a look, and has not done so before. The contract has no place in the status to answer it in.
+    pub(super) fn is_asked_by(&mut self, object: &K) -> bool {
+        let requested = object.annotations().get(REQUESTED_AT);
+        if requested.is_none() || requested == self.requested.as_ref() {
+            return false;
+        }
+        self.requested = requested.cloned();
+        true
     }
 }
 
@@ -94,7 +112,8 @@ impl<K: ConnectionObject> Checker<K> {
             // What goes on around the old one must not go on beside the new one.
             made.tasks.cancel();
         }
-        let (orion, cell) = material::client(&shape, given)?;
+        let oversight = Oversight { fence: self.context.fence.clone(), calls: self.context.metrics.orion.clone() };
+        let (orion, cell) = material::client(&shape, given, oversight)?;
         let mut handle = ConnectionHandle::new(key.clone(), Arc::new(orion), settings, Arc::clone(&self.context.clock));
         if let Some(made) = &kept.made {
             handle = handle.after(&made.handle, is_another);
@@ -121,11 +140,13 @@ impl<K: ConnectionObject> Checker<K> {
                 }
             }
         };
-        tokio::spawn(until(stop.clone(), wakes));
-        let tended = Arc::clone(handle);
-        let token = stop.clone();
-        tokio::spawn(async move { tended.tend(token).await });
-        tokio::spawn(watch_for_orphans(Arc::clone(&self.context), Arc::clone(handle), stop.clone()));
+        let (tended, token) = (Arc::clone(handle), stop.clone());
+        let tending = async move { tended.tend(token).await };
+        let orphans = watch_for_orphans(Arc::clone(&self.context), Arc::clone(handle), stop.clone());
+        let health = &self.context.health;
+        keep(health, stop.clone(), "news of a connection", wakes);
+        keep(health, stop.clone(), "waits of a connection", tending);
+        keep(health, stop.clone(), "orphans of a connection", orphans);
         stop
     }
 }
@@ -133,8 +154,4 @@ impl<K: ConnectionObject> Checker<K> {
 /// The spec leads where `shape` does.
 pub(super) fn is_at<K: ConnectionObject>(object: &K, shape: &Shape) -> bool {
     object.spec().endpoint().is_ok_and(|endpoint| endpoint == shape.endpoint)
-}
-
-async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
-    stop.run_until_cancelled(work).await;
 }

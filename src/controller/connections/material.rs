@@ -19,8 +19,8 @@ use crate::controller::context::Context;
 use crate::controller::gather::{Wiped, refused_type};
 use crate::controller::patch::{ApiError, call};
 use crate::orion::{
-    ConfigError, ConnectionConfig, Given, GivenCell, HttpOrion, Password, RateLimit, Reach, Source, login_text,
-    token_text,
+    ConfigError, ConnectionConfig, Given, GivenCell, HttpOrion, Oversight, Password, RateLimit, Reach, Source,
+    login_text, token_text,
 };
 
 /// The largest list of a tenant's Orion, in bytes: many of them must fit into memory.
@@ -151,7 +151,11 @@ fn collect(
 }
 
 /// A client of Orion, with the cell that its credentials are put into when they change.
-pub(super) fn client(shape: &Shape, given: Given) -> Result<(HttpOrion, Arc<GivenCell>), Problem> {
+pub(super) fn client(
+    shape: &Shape,
+    given: Given,
+    oversight: Oversight,
+) -> Result<(HttpOrion, Arc<GivenCell>), Problem> {
     let cell = Arc::new(GivenCell::new(shape.place.clone(), Ok(given)));
     let number = |number: u32| number.try_into().unwrap_or(std::num::NonZeroU32::MIN);
     let limit = |(requests_per_second, burst)| RateLimit {
@@ -159,6 +163,7 @@ pub(super) fn client(shape: &Shape, given: Given) -> Result<(HttpOrion, Arc<Give
         burst: number(burst),
     };
     let mut config = ConnectionConfig::new(shape.endpoint.clone(), Arc::clone(&cell) as Arc<dyn Source>);
+    config.oversight = oversight;
     config.timeout = shape.timeout;
     config.ca_pem.clone_from(&shape.ca);
     config.rate_limit = Some(shape.rate_limit.map_or_else(RateLimit::default, limit));

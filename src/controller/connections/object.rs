@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::key::ConnectionKey;
 use crate::api::{Access, ClusterOrionConnection, ConnectionStatus, OrionConnection, OrionConnectionSpec};
+use crate::metrics::{Metrics, Reconciles};
 use crate::orion::Reach;
 
 /// Who may use a connection, and for what.
@@ -36,6 +37,8 @@ pub(in crate::controller) trait ConnectionObject:
     fn secrets_namespace(metadata: &ObjectMeta, operators: &str) -> String;
     /// Which addresses it may lead to.
     fn reach(allow_insecure: bool) -> Reach;
+    /// Metrics of the reconciles of its kind.
+    fn reconciles(metrics: &Metrics) -> &Reconciles;
     /// The API in its scope.
     fn api(client: &Client, metadata: &ObjectMeta) -> Api<Self>;
 
@@ -74,6 +77,10 @@ impl ConnectionObject for OrionConnection {
         if allow_insecure { Reach::Anywhere } else { Reach::PublicOnly }
     }
 
+    fn reconciles(metrics: &Metrics) -> &Reconciles {
+        &metrics.connections
+    }
+
     fn api(client: &Client, metadata: &ObjectMeta) -> Api<Self> {
         Api::namespaced(client.clone(), metadata.namespace.as_deref().unwrap_or_default())
     }
@@ -105,18 +112,19 @@ impl ConnectionObject for ClusterOrionConnection {
         Reach::Anywhere
     }
 
+    fn reconciles(metrics: &Metrics) -> &Reconciles {
+        &metrics.cluster_connections
+    }
+
     fn api(client: &Client, _: &ObjectMeta) -> Api<Self> {
         Api::all(client.clone())
     }
 }
 
-/// `kind namespace/name`, for the log.
-pub(super) fn path<K: ConnectionObject>(metadata: &ObjectMeta) -> String {
-    let (kind, name) = (K::kind(&()), metadata.name.as_deref().unwrap_or_default());
-    match &metadata.namespace {
-        Some(namespace) => format!("{kind} {namespace}/{name}"),
-        None => format!("{kind} {name}"),
-    }
+/// `namespace/name`, or the name alone, for the log.
+pub(super) fn path(metadata: &ObjectMeta) -> String {
+    let name = metadata.name.as_deref().unwrap_or_default();
+    metadata.namespace.as_ref().map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
 }
 
 /// The newer of two states of one object.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kube::ResourceExt;
 use tokio::sync::Semaphore;
 
-use super::handle::{ConnectionHandle, not_ready};
+use super::handle::{ConnectionHandle, Standing, not_ready};
 use super::key::ConnectionKey;
 use super::object::Terms;
 use crate::api::{FINALIZER, Permit, Reason, Webhook};
@@ -190,6 +190,11 @@ impl Registry {
         self.state().slots.get(key).cloned()
     }
 
+    /// All of them, as they are offered.
+    pub(in crate::controller) fn all(&self) -> Vec<(ConnectionKey, Slot)> {
+        self.state().slots.iter().map(|(key, slot)| (key.clone(), slot.clone())).collect()
+    }
+
     /// Who may use it depends on labels of namespaces.
     pub(in crate::controller) fn depends_on_labels(&self) -> bool {
         self.state().slots.values().any(|slot| slot.terms.access.depends_on_labels())
@@ -272,6 +277,23 @@ impl State {
 }
 
 impl Slot {
+    /// The reason that its Ready condition has, or that of the default connection would have.
+    pub(in crate::controller) fn reason(&self) -> Reason {
+        if self.deleting {
+            return Reason::Deleting;
+        }
+        match (&self.offer, &self.handle) {
+            (Offer::Problem(problem), _) => problem.reason,
+            (Offer::Stalled(trouble), _) => trouble.reason,
+            (Offer::Usable, Some(handle)) => match handle.standing() {
+                Standing::Good => Reason::Synced,
+                Standing::Unknown => Reason::Progressing,
+                Standing::Failing(trouble) => trouble.reason,
+            },
+            (Offer::Usable, None) | (Offer::Pending, _) => Reason::Progressing,
+        }
+    }
+
     fn offered(&self, key: &ConnectionKey, webhook: &Webhook) -> Reached {
         let is_going = webhook.metadata.deletion_timestamp.is_some();
         if self.deleting && !is_held(webhook) {

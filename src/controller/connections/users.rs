@@ -25,9 +25,9 @@ pub(super) async fn count(context: &Context, key: &ConnectionKey) -> Result<usiz
     let resource = ApiResource::erase::<Webhook>(&());
     let api: Api<DynamicObject> = match key {
         ConnectionKey::Namespaced { namespace, .. } => {
-            Api::namespaced_with(context.client.clone(), namespace, &resource)
+            Api::namespaced_with(context.aside.clone(), namespace, &resource)
         }
-        ConnectionKey::Cluster { .. } | ConnectionKey::Default => Api::all_with(context.client.clone(), &resource),
+        ConnectionKey::Cluster { .. } | ConnectionKey::Default => Api::all_with(context.aside.clone(), &resource),
     };
     let (mut users, mut page) = (0, ListParams::default().limit(PAGE));
     loop {

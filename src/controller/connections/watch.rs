@@ -12,16 +12,16 @@ use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::check::Checker;
 use super::key::ConnectionKey;
-use super::object::{ConnectionObject, Terms, path};
+use super::object::{ConnectionObject, Terms};
+use crate::controller::background::keep;
 use crate::controller::clock::{Clock, watch_backoff};
 use crate::controller::context::Context;
 use crate::controller::reconcile::ReconcileError;
 use crate::controller::watch::tell_watch_error;
-use crate::metrics::Metrics;
 
 /// Connections of one kind and scope, not reconciled yet.
 pub(in crate::controller) struct ConnectionWatch<K: ConnectionObject> {
@@ -48,7 +48,9 @@ impl<K: ConnectionObject> Users<K> {
             }
             None => true,
         };
-        for guarded in self.store.state().iter().filter(|guarded| guarded.0.as_ref().is_ok_and(uses)) {
+        // What does not decode refers to no Secret, and is brought back only with all.
+        let is_meant = |guarded: &DeserializeGuard<K>| guarded.0.as_ref().map_or(secret.is_none(), uses);
+        for guarded in self.store.state().iter().filter(|guarded| is_meant(guarded)) {
             let _receiver_is_gone = self.again.unbounded_send(ObjectRef::from_obj(guarded.as_ref())).is_err();
         }
     }
@@ -104,14 +106,26 @@ impl<K: ConnectionObject> ConnectionWatch<K> {
     /// Reconciles until the operator stops, then finishes what is in flight.
     pub(in crate::controller) fn run(self, context: Arc<Context>) -> Running<K> {
         let Self { store, again, changes, events, filled } = self;
-        let (stop, metrics) = (context.stop.clone(), Arc::clone(&context.metrics));
+        let stop = context.stop.clone();
+        let (users, mut speaks, operators) = (
+            Users { store: store.clone(), again: again.clone() },
+            context.speaks.clone(),
+            context.operator_namespace.clone(),
+        );
+        let told = async move {
+            // What was not said until now is said now.
+            while speaks.changed().await.is_ok() {
+                users.wake(None, &operators);
+            }
+        };
+        keep(&context.health, stop.clone(), "who speaks for connections", told);
         let checker = Arc::new(Checker::new(context, again));
         let results = Controller::for_stream(events, store.clone())
             .reconcile_on(changes)
             .graceful_shutdown_on(stop.cancelled_owned())
             .run(Checker::reconcile, error_policy, Arc::clone(&checker));
         let noted = results.for_each(move |result| {
-            take_note(&checker, &metrics, result);
+            take_note(&checker, result);
             future::ready(())
         });
         (noted.boxed(), filled, store)
@@ -120,21 +134,21 @@ impl<K: ConnectionObject> ConnectionWatch<K> {
 
 fn error_policy<K: ConnectionObject>(
     guarded: Arc<DeserializeGuard<K>>,
-    error: &ReconcileError,
+    _: &ReconcileError,
     checker: Arc<Checker<K>>,
 ) -> Action {
+    // The error was told by the reconcile itself.
     let metadata = kube::Resource::meta(&*guarded);
-    error!(connection = path::<K>(metadata), %error, "a reconcile did not finish; it is tried again");
     Action::requeue(checker.backoff(checker.count_error(&K::key_of(metadata))))
 }
 
 /// How a reconcile ended.
 type Ended<K> = Result<(ObjectRef<DeserializeGuard<K>>, Action), controller::Error<ReconcileError, watcher::Error>>;
 
-fn take_note<K: ConnectionObject>(checker: &Checker<K>, metrics: &Metrics, result: Ended<K>) {
+fn take_note<K: ConnectionObject>(checker: &Checker<K>, result: Ended<K>) {
     match result {
-        Ok(_) => metrics.reconciled("connection", "success"),
-        Err(controller::Error::ReconcilerFailed(..)) => metrics.reconciled("connection", "error"),
+        // It has told its end itself.
+        Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
         Err(controller::Error::ObjectNotFound(gone)) => {
             let metadata = kube::core::ObjectMeta {
                 name: Some(gone.name.clone()),

@@ -48,6 +48,27 @@ fn a_check_on_request_is_one_get_and_an_echo() {
 }
 
 #[test]
+fn what_was_answered_stays_told_when_the_annotation_goes() {
+    for (annotation, told, expected) in [
+        (None, None, None),
+        (None, Some("one"), Some("one")),
+        (Some("two"), None, Some("two")),
+        (Some("two"), Some("one"), Some("two")),
+        (Some("two"), Some("two"), Some("two")),
+    ] {
+        // Suspended, it is settled without a look.
+        let case = Case::stored("wh_1").synced().spec(|spec| spec.suspend = Some(true));
+        let case = case.status(|status| status.last_handled_reconcile_at = told.map(str::to_owned));
+        let case = match annotation {
+            Some(value) => case.annotate(REQUESTED_AT, value),
+            None => case,
+        };
+        let settled = case.settles().status.last_handled_reconcile_at;
+        assert_eq!(settled.as_deref(), expected, "{annotation:?} {told:?}");
+    }
+}
+
+#[test]
 fn a_rotated_secret_is_pushed_when_it_is_newer_than_the_applied_one() {
     let mut script = Script::new();
     script.world.object.as_mut().unwrap().spec.headers.push(secret_header());

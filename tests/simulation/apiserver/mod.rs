@@ -189,18 +189,19 @@ impl ApiServer {
         let news = self.news.subscribe();
         let closed = news.borrow().closed;
         let server = self.clone();
-        streamed(stream::unfold((since, news, call), move |(since, mut news, call)| {
+        streamed(stream::unfold((since, news, call), move |(mut since, mut news, call)| {
             let server = server.clone();
             async move {
                 loop {
                     if news.borrow_and_update().closed != closed {
                         return None;
                     }
-                    let next = server.after(since, &call);
+                    let (next, scanned) = server.after(since, &call);
                     if let Some((version, at, line)) = next {
                         tokio::time::sleep_until(at + call.lag).await;
                         return Some((Ok::<_, Infallible>(line), (version, news, call)));
                     }
+                    since = scanned;
                     if tokio::time::timeout_at(until, news.changed()).await.is_err() {
                         return None;
                     }
@@ -209,9 +210,13 @@ impl ApiServer {
         }))
     }
 
-    /// The first change after a version that a watch is about.
-    fn after(&self, since: u64, call: &Call) -> Option<(u64, Instant, Bytes)> {
+    /// The first change after a version that a watch is about, and up to which version there is none else.
+    fn after(&self, since: u64, call: &Call) -> (Option<(u64, Instant, Bytes)>, u64) {
         let store = self.store();
+        (Self::next(&store, since, call), store.version)
+    }
+
+    fn next(store: &Store, since: u64, call: &Call) -> Option<(u64, Instant, Bytes)> {
         let begin = store.log.partition_point(|change| change.version <= since);
         let change = store
             .log
@@ -250,7 +255,7 @@ fn place(path: &str) -> Option<(Key, Part)> {
         [plural] => (*plural, "", "", Part::Main),
         _ => return None,
     };
-    ["webhooks", "secrets", "events", "namespaces", "orionconnections", "clusterorionconnections"]
+    ["webhooks", "secrets", "events", "namespaces", "orionconnections", "clusterorionconnections", "leases"]
         .contains(&plural)
         .then(|| ((plural.to_owned(), namespace.to_owned(), name.to_owned()), part))
 }

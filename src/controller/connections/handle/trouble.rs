@@ -137,7 +137,7 @@ impl ConnectionHandle {
             state.row = state.row.saturating_add(1);
         }
         let wait =
-            backoff(state.row.min(6), chance(&*self.clock).random()).max(failure.retry_after.unwrap_or_default());
+            backoff(state.row.min(4), chance(&*self.clock).random()).max(failure.retry_after.unwrap_or_default());
         let told_to_wait = trouble.reason == Reason::RateLimited || failure.retry_after.is_some();
         let until = now + wait;
         // The calls that were under way fail one after the other: the first one's wait stands, unless Orion asks for more.

@@ -8,8 +8,8 @@ use data_encoding::BASE64;
 use devkit::control_plane::ControlPlane;
 use serde_json::Value;
 
-use super::processes::Process;
-use super::stack::{OPERATORS, PATIENCE, until};
+use super::process::Process;
+use super::{OPERATORS, PATIENCE, until};
 
 /// Starts the operator of this Deployment, and waits until it is ready.
 pub async fn start(plane: &ControlPlane, deployment: &Value, directory: &Path) -> Process {

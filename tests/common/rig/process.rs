@@ -1,5 +1,6 @@
 //! The programs that the tests start, and how they end.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::net::TcpListener;
@@ -8,42 +9,41 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const NEEDED: [&str; 5] = ["source-controller", "kustomize-controller", "helm-controller", "crane", "helm4"];
 
 /// What `make test-gitops` has made.
-pub struct Tools([PathBuf; NEEDED.len()]);
+pub struct Tools(BTreeMap<String, PathBuf>);
 
 impl Tools {
     /// Nothing is built here: that takes minutes. `Err` says what is missing.
-    pub fn find() -> Result<Self, String> {
+    pub fn find(names: &[&str]) -> Result<Self, String> {
         let mut command = Command::new("hack/tools");
-        let output = command.arg("--cached").args(NEEDED).current_dir(ROOT).output().unwrap();
+        let output = command.arg("--cached").args(names).current_dir(ROOT).output().unwrap();
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
         }
         let printed = String::from_utf8(output.stdout).unwrap();
-        let paths: Vec<PathBuf> = printed.lines().map(PathBuf::from).collect();
-        Ok(Self(paths.try_into().unwrap()))
+        let paths = printed.lines().map(PathBuf::from);
+        Ok(Self(names.iter().map(|name| (*name).to_owned()).zip(paths).collect()))
     }
 
     pub fn get(&self, name: &str) -> &Path {
-        &self.0[NEEDED.iter().position(|it| *it == name).unwrap()]
+        &self.0[name]
     }
 }
 
-/// The directory with the definitions of a controller: in its Go module, at the version that the tool has.
-pub fn definitions(controller: &str) -> Result<PathBuf, String> {
-    let module = format!("github.com/fluxcd/{controller}");
+/// Where a tool's Go module is, at the version that the tool has.
+pub fn module(tool: &str, module: &str) -> Result<PathBuf, String> {
     let mut go = Command::new("go");
-    go.args(["mod", "download", "-json", &module]).current_dir(format!("{ROOT}/hack/go-tools/{controller}"));
+    go.args(["mod", "download", "-json", module]).current_dir(format!("{ROOT}/hack/go-tools/{tool}"));
     let output = go.output().map_err(|error| format!("go, which knows where {module} is: {error}"))?;
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
     let directory = answer["Dir"].as_str().ok_or_else(|| format!("{module}: {}", answer["Error"]))?;
-    Ok(Path::new(directory).join("config/crd/bases"))
+    Ok(PathBuf::from(directory))
 }
 
 /// Says past libtest's capture that a test is skipped; `hack/test` counts the line.
 pub fn skip(test: &str, why: &str) {
+    assert!(std::env::var_os("NOTHING_SKIPPED").is_none(), "{test} would be skipped: {why}");
     std::io::stderr().write_all(format!("skipped: {test}: {why}\n").as_bytes()).unwrap();
 }
 

@@ -1,0 +1,251 @@
+//! How everything stands, counted for the metrics from what is in memory.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use super::connections::{ConnectionKey, Slot};
+use super::context::{Context, Entry, Guarded};
+use crate::api::{Reason, Support, Webhook, parse_duration, ready_condition};
+use crate::metrics::{Census, Counted, Kind};
+use crate::plan::{Boot, Settings};
+
+/// Drift checks come up to a tenth of their interval late, by chance, so that not all come at once.
+const CHANCE: f64 = 1.1;
+
+impl Counted for Context {
+    fn census(&self) -> Census {
+        let connections = self.registry.all();
+        let mut census = Census::default();
+        for (key, slot) in &connections {
+            *census.connections.entry((kind_of(key), slot.reason())).or_default() += 1;
+            let age = slot.handle.as_ref().and_then(|handle| handle.orion.login_age()).unwrap_or_default();
+            census.token_age = census.token_age.max(age);
+        }
+        let entries = self.entries();
+        let doubtful = entries.values().filter(|entry| entry.memory.doubt.is_some()).count();
+        census.uncertain_creates = u32::try_from(doubtful).unwrap_or(u32::MAX);
+        let checks = Checks {
+            now: self.clock.boot(),
+            settings: &self.settings,
+            entries: &entries,
+            blind: connections.iter().filter(|(_, slot)| is_blind(slot)).map(|(key, _)| key).collect(),
+        };
+        for guarded in self.webhooks.iter().flat_map(Store::state) {
+            let reason = reason_of(&guarded);
+            *census.webhooks.entry(reason).or_default() += 1;
+            if let Ok(webhook) = &guarded.0
+                && reason == Reason::Synced
+            {
+                checks.count(webhook, &mut census);
+            }
+        }
+        census
+    }
+}
+
+/// What a Webhook's condition says. Of one that says nothing yet, or something that this version does not know, work has
+/// not finished; one that does not decode is not touched.
+fn reason_of(guarded: &Guarded) -> Reason {
+    let Ok(webhook) = &guarded.0 else { return Reason::InvalidSpec };
+    let ready = webhook.status.as_ref().and_then(|status| ready_condition(&status.conditions));
+    ready.and_then(|ready| ready.reason.parse().ok()).unwrap_or(Reason::Progressing)
+}
+
+fn kind_of(key: &ConnectionKey) -> Kind {
+    match key {
+        ConnectionKey::Default => Kind::Default,
+        ConnectionKey::Namespaced { .. } => Kind::OrionConnection,
+        ConnectionKey::Cluster { .. } => Kind::ClusterOrionConnection,
+    }
+}
+
+/// Its Orion has no call that shows a webhook: nobody can look for drift.
+fn is_blind(slot: &Slot) -> bool {
+    slot.handle.as_ref().is_some_and(|handle| {
+        let known = handle.orion.capabilities();
+        known.list == Support::Absent && known.get == Support::Absent
+    })
+}
+
+struct Checks<'a> {
+    now: Boot,
+    settings: &'a Settings,
+    entries: &'a HashMap<ObjectRef<Webhook>, Entry>,
+    blind: BTreeSet<&'a ConnectionKey>,
+}
+
+impl Checks<'_> {
+    /// Of one that is in sync: how long ago it was looked at, and how late the next look is.
+    fn count(&self, webhook: &Webhook, census: &mut Census) {
+        let is_looked_at = webhook.metadata.deletion_timestamp.is_none() && !webhook.spec.is_suspended();
+        let Some(key) = ConnectionKey::of(webhook).filter(|key| is_looked_at && !self.blind.contains(key)) else {
+            return;
+        };
+        // One that was not met yet is in the line, which has metrics of its own.
+        let Some(entry) = self.entries.get(&ObjectRef::from_obj(webhook)) else { return };
+        let age = self.now.saturating_sub(entry.checked);
+        let declared = webhook.spec.interval.as_deref().and_then(|text| parse_duration(text).ok());
+        let late = age.saturating_sub(self.settings.interval(declared).mul_f64(CHANCE));
+        raise(&mut census.unchecked, kind_of(&key), age);
+        raise(&mut census.late, kind_of(&key), late);
+    }
+}
+
+fn raise(longest: &mut BTreeMap<Kind, Duration>, kind: Kind, time: Duration) {
+    let known = longest.entry(kind).or_default();
+    *known = time.max(*known);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+
+    use http::{Request, Response};
+    use kube::Client;
+    use kube::core::DeserializeGuard;
+    use kube::runtime::reflector;
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::api::{Access, InstanceId};
+    use crate::controller::context::{Caches, ContextConfig};
+    use crate::controller::{Clock, Terms, Watching};
+    use crate::fence::Fence;
+    use crate::metrics::{Format, Metrics};
+    use crate::plan::Doubt;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    struct Still;
+
+    impl Clock for Still {
+        fn boot(&self) -> Boot {
+            HOUR
+        }
+
+        fn wall(&self) -> jiff::Timestamp {
+            jiff::Timestamp::UNIX_EPOCH
+        }
+    }
+
+    /// A Webhook of a namespace, name and connection of its own, with a reason.
+    fn webhook(number: usize, reason: Option<Reason>) -> Guarded {
+        let condition = |reason: Reason| json!({"type": "Ready", "status": "False", "reason": reason.as_str(), "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let object = json!({
+            "apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook",
+            "metadata": {"name": format!("hook-{number}"), "namespace": format!("team-{number}"), "uid": number.to_string()},
+            "spec": {
+                "url": "https://hooks.example.com", "userId": "u", "presenceName": format!("p-{number}"),
+                "connectionRef": {"name": format!("orion-{number}")},
+            },
+            "status": {"conditions": reason.map(condition).into_iter().collect::<Vec<_>>()},
+        });
+        DeserializeGuard(Ok(serde_json::from_value(object).unwrap()))
+    }
+
+    fn context(webhooks: impl Iterator<Item = Guarded>) -> (Arc<Context>, Arc<Metrics>) {
+        let nobody = tower::service_fn(async |_: Request<kube::client::Body>| {
+            Ok::<_, Infallible>(Response::new(kube::client::Body::empty()))
+        });
+        let (store, mut writer) = reflector::store();
+        for webhook in webhooks {
+            writer.apply_watcher_event(&Event::Apply(webhook));
+        }
+        let config = ContextConfig {
+            client: Client::new(nobody, "default"),
+            aside: Client::new(nobody, "default"),
+            settings: Settings {
+                instance: InstanceId::new("census"),
+                interval: Duration::from_secs(600),
+                min_interval: Duration::from_secs(30),
+                create_settle: Duration::from_secs(60),
+                dry_run: false,
+            },
+            default_connection: None,
+            operator_namespace: "orion-system".into(),
+            allow_insecure_connections: false,
+            clock: Arc::new(Still),
+            apiserver_timeout: Duration::from_secs(1),
+            concurrency: 16,
+            fence: Fence::open(),
+            speaks: tokio::sync::watch::channel(true).1,
+            health: Arc::default(),
+        };
+        let caches = Caches { webhooks: vec![store], secrets: Vec::new(), namespaces: None, wakes: Vec::new() };
+        let watching = Watching { namespaces: None, label_selector: None };
+        let metrics = Arc::new(Metrics::default());
+        let context = Context::new(config, &watching, caches, Arc::clone(&metrics), CancellationToken::new());
+        let context = Arc::new(context);
+        let counted: Arc<dyn Counted> = Arc::clone(&context) as Arc<dyn Counted>;
+        metrics.asks(Arc::downgrade(&counted));
+        (context, metrics)
+    }
+
+    /// Names of series, and what the Webhooks come to.
+    async fn page(number: usize) -> (BTreeSet<String>, f64) {
+        let reasons = Reason::ALL.iter().copied().map(Some).chain([None]).cycle();
+        let (context, metrics) = context((0..number).zip(reasons).map(|(number, reason)| webhook(number, reason)));
+        for number in 0..number {
+            let namespace = format!("team-{number}");
+            let key = ConnectionKey::Namespaced { namespace: namespace.clone(), name: format!("orion-{number}") };
+            let terms = Terms { access: Access::All, adoption: true };
+            context.registry.namespaced_are_known(Some(namespace.clone()), [(key, terms)].into_iter());
+            let key = ObjectRef::new(&format!("hook-{number}")).within(&namespace);
+            drop(context.recall(&key, &number.to_string()));
+        }
+        let page = metrics.page(Format::Text);
+        let lines = page.lines().filter(|line| !line.starts_with('#'));
+        let series = lines.clone().map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect();
+        let counted = lines.filter(|line| line.starts_with("orion_operator_webhooks{"));
+        (series, counted.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum())
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_make_as_many_series_as_ten() {
+        let ((few, ten), (many, ten_thousand)) = (page(10).await, page(10_000).await);
+        assert_eq!((ten, ten_thousand), (10.0, 10_000.0), "all are counted");
+        let other: Vec<&String> = few.symmetric_difference(&many).collect();
+        assert!(other.is_empty(), "{other:?}");
+        assert!(few.iter().any(|series| series.starts_with("orion_operator_webhooks{")) && few.len() < 1000);
+    }
+
+    #[tokio::test]
+    async fn each_is_counted_where_it_belongs() {
+        let all = [
+            webhook(0, Some(Reason::Synced)),
+            webhook(1, Some(Reason::Synced)),
+            webhook(2, Some(Reason::CreateUncertain)),
+            webhook(3, None),
+        ];
+        let (context, _) = context(all.into_iter());
+        let key = |number: usize| ObjectRef::new(&format!("hook-{number}")).within(&format!("team-{number}"));
+        // Seen half an hour ago, with an interval of ten minutes and one more for chance.
+        let seen = |checked: Duration| Entry { uid: String::new(), checked, ..Entry::default() };
+        context.remember(&key(0), &seen(HOUR / 2));
+        context.remember(&key(1), &seen(HOUR));
+        let mut doubtful = seen(Boot::ZERO);
+        doubtful.memory.doubt = Some(Doubt {
+            token: String::new(),
+            since: HOUR,
+            cause: None,
+            sent: None,
+            account: None,
+            reached: None,
+            lists: Vec::new(),
+        });
+        context.remember(&key(2), &doubtful);
+        let census = context.census();
+        assert_eq!(
+            census.webhooks,
+            [(Reason::Synced, 2), (Reason::CreateUncertain, 1), (Reason::Progressing, 1)].into()
+        );
+        assert_eq!(census.uncertain_creates, 1);
+        assert_eq!(census.unchecked, [(Kind::OrionConnection, HOUR / 2)].into(), "only those in sync are looked at");
+        assert_eq!(census.late, [(Kind::OrionConnection, HOUR / 2 - Duration::from_secs(660))].into());
+    }
+}

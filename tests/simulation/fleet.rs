@@ -78,6 +78,8 @@ fn an_outage_is_made_good_at_the_pace_that_orion_allows() {
         let limit = RateLimit { requests_per_second: number(PER_SECOND), burst: number(BURST) };
         let world = World::new(super::world::Setting { limit: Some(limit), ..setting(7, None) });
         let count = fleet();
+        // A create is three calls, the edit in an outage three more, and one to say that Orion is away.
+        world.plan().more_calls = 10 * count;
         for n in 0..count {
             world.act(&Act(n, Deed::Create));
         }

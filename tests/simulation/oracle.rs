@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::orion::{Kept, OrionState};
 use super::person::{key, secret_key};
-use super::plan::CALLS_AT_MOST;
 use super::world::{NAMESPACE, World, instance};
 
 impl World {
@@ -64,7 +63,7 @@ impl World {
         if let Some(violation) = self.violations().first() {
             return Err(violation.clone());
         }
-        if self.plan().calls > CALLS_AT_MOST {
+        if self.plan().has_no_end() {
             return Err("there is no end of calls".into());
         }
         let mut end = Vec::new();

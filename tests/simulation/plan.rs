@@ -101,7 +101,7 @@ pub const REFUSALS: [Fault; 7] = [
 ];
 
 /// Calls that a run may make.
-pub const CALLS_AT_MOST: usize = 20_000;
+const CALLS_AT_MOST: usize = 20_000;
 
 /// A call to the apiserver or to Orion.
 #[derive(Clone, Debug)]
@@ -160,9 +160,16 @@ pub struct Plan {
     /// The kinds of calls: whether each is of Orion, by number.
     pub kinds: Vec<bool>,
     pub weather: Option<Weather>,
+    /// Calls beyond the usual bound, for many Webhooks.
+    pub more_calls: usize,
 }
 
 impl Plan {
+    /// There are more calls than are ever needed.
+    pub fn has_no_end(&self) -> bool {
+        self.calls > CALLS_AT_MOST + self.more_calls
+    }
+
     /// Counts a call, and says what happens at it.
     pub fn turn(&mut self, call: &Call, chance: &mut SmallRng) -> Turn {
         let mut turn = Turn { effect: None, crash: None, fault: NONE };
@@ -174,7 +181,7 @@ impl Plan {
         if !call.is_watch && !call.is_event {
             self.calls += 1;
             // So many are never needed: rather than go on for ever, it fails.
-            turn.crash = (self.calls > CALLS_AT_MOST).then_some(Point::Before).or(turn.crash);
+            turn.crash = self.has_no_end().then_some(Point::Before).or(turn.crash);
             self.kinds.push(call.of_orion);
             if let Some(fault) = self.faults.remove(&self.calls) {
                 turn.fault = fault;

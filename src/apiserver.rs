@@ -1,12 +1,14 @@
 //! What every call to the apiserver passes through: a process whose time to lead is over writes nothing, and watches that
 //! fail are noticed.
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode};
+use hyper::rt::Executor;
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
 use tower::layer::layer_fn;
@@ -35,7 +37,25 @@ pub fn client(
 ) -> Result<Client, kube::Error> {
     let count = metrics.count_requests(config.cluster_url.authority().map_or("", |host| host.as_str()));
     let layer = layer_fn(|inner| Gate { inner, fence: fence.clone(), health: health.cloned() });
-    Ok(ClientBuilder::try_from(config)?.with_layer(&count).with_layer(&layer).build())
+    let connections = Connections(fence.clone());
+    Ok(ClientBuilder::try_from((config, connections))?.with_layer(&count).with_layer(&layer).build())
+}
+
+/// Runs hyper's connections, in whose tasks alone anything is written to the network: between the gate and there a request
+/// may wait for its turn, and a process may be stopped. No task of a process whose time is over is polled any more.
+#[derive(Clone)]
+struct Connections(Fence);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Connections {
+    fn execute(&self, connection: F) {
+        let fence = self.0.clone();
+        let mut connection = Box::pin(connection);
+        tokio::spawn(poll_fn(
+            move |cx| {
+                if fence.is_over(boot_time()) { Poll::Ready(()) } else { connection.as_mut().poll(cx) }
+            },
+        ));
+    }
 }
 
 #[derive(Clone)]
@@ -115,6 +135,21 @@ mod tests {
             assert!(refused.err().unwrap().is::<Closed>());
         }
         assert!(gate(Fence::closed(), &health, 200).call(request(Method::GET, "/a")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_not_driven_when_the_time_is_over() {
+        let driven = async |fence: &Fence| {
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            Connections(fence.clone()).execute(async move { assert!(sender.send(()).is_ok()) });
+            receiver.await.is_ok()
+        };
+        let fence = Fence::closed();
+        assert!(driven(&fence).await, "one that waits to lead reads");
+        fence.move_to(boot_time() + std::time::Duration::from_secs(60));
+        assert!(driven(&fence).await);
+        fence.close();
+        assert!(!driven(&fence).await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,9 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Fence(Arc<AtomicU64>);
 
+/// A time in the past that is not the beginning.
+const OVER: Duration = Duration::from_nanos(1);
+
 impl Default for Fence {
     /// Open.
     fn default() -> Self {
@@ -36,7 +39,14 @@ impl Fence {
 
     /// Nothing is changed from now on.
     pub(crate) fn close(&self) {
-        self.move_to(Duration::ZERO);
+        self.move_to(OVER);
+    }
+
+    /// It was open once, and is so no more.
+    #[must_use]
+    pub fn is_over(&self, now: Duration) -> bool {
+        let until = self.until();
+        !until.is_zero() && now >= until
     }
 
     /// When it closes, on the boot-time clock.

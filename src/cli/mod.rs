@@ -6,6 +6,7 @@ mod crds;
 mod election;
 mod orphans;
 mod run;
+mod stopping;
 
 use std::io;
 use std::path::PathBuf;

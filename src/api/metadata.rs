@@ -46,18 +46,27 @@ pub(super) fn check(object: &Value, found: &mut Found) {
 fn name(meta: &ObjectMeta, found: &mut Found) {
     let is_given = |text: &&String| !text.is_empty();
     let prefix = meta.generate_name.as_ref().filter(is_given);
-    if let Some(prefix) = prefix {
-        // A dash at its end is not the end of the name.
-        let begun = prefix.strip_suffix('-').filter(|rest| !rest.is_empty()).unwrap_or(prefix);
-        found.pattern(OBJECT_NAME, begun, "metadata.generateName");
-    }
-    match meta.name.as_ref().filter(is_given) {
-        Some(name) => {
+    match (meta.name.as_ref().filter(is_given), prefix) {
+        (Some(name), _) => {
             bounded(name, 253, "metadata.name", found);
             found.pattern(OBJECT_NAME, name, "metadata.name");
+            if let Some(prefix) = prefix {
+                found.pattern(OBJECT_NAME, &without_dash(prefix), "metadata.generateName");
+            }
         }
-        None if prefix.is_some() => {}
-        None => found.add("metadata.name", ViolationKind::Required, "is required"),
+        // Letters and digits are put behind it, and what comes out must be a name.
+        (None, Some(prefix)) => found.pattern(OBJECT_NAME, &format!("{prefix}x"), "metadata.generateName"),
+        (None, None) => found.add("metadata.name", ViolationKind::Required, "is required"),
+    }
+}
+
+/// A prefix that is not used is looked at less closely: of a dash at its end and what stands before it the apiserver makes
+/// an `a` (`maskTrailingDash`).
+fn without_dash(prefix: &str) -> String {
+    let mut kept = prefix.chars();
+    match (prefix.ends_with('-'), kept.next_back(), kept.next_back()) {
+        (true, Some(_), Some(_)) => kept.chain(['a']).collect(),
+        _ => prefix.to_owned(),
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Schema {
     api_version: String,
     kind: String,
     root: JSONSchemaProps,
+    /// What is written to the object itself has no say in its status: there is a subresource for that.
+    drops_status: bool,
     rules: CompiledSchema,
     validator: Validator,
 }
@@ -73,6 +75,7 @@ impl Schema {
         Some(Self {
             api_version: format!("{}/{}", crd.spec.group, version.name),
             kind: crd.spec.names.kind.clone(),
+            drops_status: version.subresources.as_ref().is_some_and(|it| it.status.is_some()),
             rules: compile_schema(&serde_json::to_value(&root).ok()?),
             root,
             validator: Validator::new(),
@@ -108,10 +111,16 @@ impl Schema {
     }
 
     fn check(&self, old: Option<&Value>, object: &Value) -> Vec<Violation> {
-        let object = without_nulls(&self.root, object);
+        let mut object = without_nulls(&self.root, object);
         let mut found = Found::default();
         self.check_envelope(&object, &mut found);
         found.value(&self.root, &without_envelope(&object), "");
+        if self.drops_status {
+            // Its unknown fields were told while it was decoded, then it was dropped.
+            let is_heeded = |it: &Violation| it.kind == ViolationKind::UnknownField || !is_within(&it.field, "status");
+            found.0.retain(is_heeded);
+            object.as_object_mut().map(|fields| fields.remove("status"));
+        }
         // As in the apiserver: rules can rely on what the structure promises, so they run only where it holds.
         if !found.0.iter().any(|violation| violation.kind.blocks_rules()) {
             let old = old.map(|old| without_nulls(&self.root, old));
@@ -253,6 +262,11 @@ impl Found {
             }
         }
     }
+}
+
+/// The field is `outer`, or within it.
+fn is_within(field: &str, outer: &str) -> bool {
+    field.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 fn is_type(wanted: &str, value: &Value) -> bool {

@@ -33,7 +33,7 @@ pub struct ImportArgs {
     #[command(flatten)]
     pub installation: InstallationArgs,
     /// Namespace of the manifests [default: none, so that kubectl says which]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_namespace)]
     pub namespace: Option<String>,
     /// The connection of the Webhooks [default: none, which is the operator's own]
     #[arg(long, value_name = "[KIND/]NAME")]
@@ -81,6 +81,16 @@ impl FromStr for ConnectionName {
             None => (None, text),
         };
         Ok(Self(api::ConnectionRef { kind, name: name.to_owned() }))
+    }
+}
+
+fn parse_namespace(text: &str) -> Result<String, &'static str> {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_name = !text.is_empty() && text.len() <= 63 && text.chars().all(is_inner);
+    if is_name && !text.starts_with('-') && !text.ends_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err("the name of a namespace has lower-case letters, digits and - only, and no - at its ends")
     }
 }
 
@@ -244,6 +254,14 @@ fn tell(imported: &[Imported], left_out: &[LeftOut]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_namespace_is_one() {
+        assert_eq!(parse_namespace("team-a"), Ok("team-a".into()));
+        for text in ["", "-a", "a-", "A", "a.b", &"a".repeat(64)] {
+            assert!(parse_namespace(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_connection_has_a_kind_or_none() {

@@ -51,6 +51,9 @@ fn change(chance: &mut fastrand::Rng, kind: &Kind, made: &mut Made) {
             let (name, value) = metadata[chance.usize(..metadata.len())].clone();
             made.note(format!("metadata {name} {value}"));
             made.object["metadata"][name] = value;
+            if name == "generateName" && chance.bool() {
+                made.remove("/metadata/name");
+            }
         }
         8 => {
             let status = [json!({}), json!({"observedGeneration": 3}), json!({"unknown": 1}), json!(null), json!("x")];

@@ -256,6 +256,17 @@ impl<'de> Visitor<'de> for ContentVisitor {
         Ok(Content::Scalar(Number::from_f64(value).map_or(Value::Null, Value::Number)))
     }
 
+    // As the apiserver: beyond 64 bits a number is a floating one.
+    #[allow(clippy::cast_precision_loss, reason = "that is what it is")]
+    fn visit_i128<E: serde::de::Error>(self, value: i128) -> Result<Content, E> {
+        self.visit_f64(value as f64)
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "that is what it is")]
+    fn visit_u128<E: serde::de::Error>(self, value: u128) -> Result<Content, E> {
+        self.visit_f64(value as f64)
+    }
+
     fn visit_str<E>(self, value: &str) -> Result<Content, E> {
         Ok(Content::Scalar(value.into()))
     }
@@ -339,6 +350,7 @@ spec:
             ("10m", json!("10m")),
             ("!!str 5", json!("5")),
             ("-7", json!(-7)),
+            ("123456789012345678901234567890", json!(123456789012345678901234567890.0)),
         ] {
             assert_eq!(one(&format!("a: {text}\n")).value(), json!({ "a": value }), "{text}");
         }

@@ -160,7 +160,7 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
     };
     let connection = default_connection(&args, &oversight)?;
     let health = Arc::new(Health::default());
-    let cluster = args.cluster.config().await?;
+    let cluster = args.cluster.installation.config().await?;
     let made = |fence: &Fence, health| {
         apiserver::client(cluster.clone(), &metrics, fence, health).map_err(ClusterError::Client)
     };
@@ -179,7 +179,7 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
         None => listen(args.metrics_bind_address, page, &ended).await?,
     }
     let instance = tokio::select! {
-        instance = args.cluster.instance_patiently(&client) => instance?,
+        instance = args.cluster.installation.instance_patiently(&client) => instance?,
         signal = signals.next() => return Ok(idle(signal)),
     };
     info!(
@@ -194,7 +194,7 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
     let is_shard = watching.label_selector.is_some();
     let electorate = terms.map(|terms| Electorate {
         config: cluster,
-        namespace: args.cluster.own_namespace(),
+        namespace: args.cluster.installation.own_namespace(),
         watched: watching.namespaces.clone(),
         selector: watching.label_selector.clone(),
         terms,
@@ -237,7 +237,7 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
             dry_run: args.dry_run,
         },
         default_connection: connection,
-        operator_namespace: args.cluster.own_namespace(),
+        operator_namespace: args.cluster.installation.own_namespace(),
         allow_insecure_connections: args.allow_insecure_connections,
         clock: Arc::new(SystemClock),
         apiserver_timeout: APISERVER_TIMEOUT,

@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures::channel::mpsc;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use tokio::sync::{Semaphore, watch};
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::connections::{ConnectionHandle, ConnectionKey, Offer, Reached, Registry, Slot, Terms, holds};
-use super::events;
+use super::events::Events;
 use super::watch::Watching;
 use crate::api::{CREATE_ATTEMPT, Webhook, WebhookSpec};
 use crate::fence::Fence;
@@ -90,7 +89,7 @@ pub struct Context {
     pub(super) registry: Registry,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) apiserver_timeout: Duration,
-    pub(super) recorder: Recorder,
+    pub(super) events: Events,
     pub(super) metrics: Arc<Metrics>,
     pub(super) webhooks: Vec<Store<Guarded>>,
     pub(super) secrets: Vec<Store<PartialObjectMeta<Secret>>>,
@@ -117,7 +116,7 @@ impl Context {
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> Self {
-        let recorder = events::recorder(config.client.clone());
+        let events = Events::new(config.client.clone());
         let Caches { webhooks, secrets, namespaces, wakes } = caches;
         let default = config.default_connection.map(|(handle, terms)| {
             handle.allow_adoption(terms.adoption);
@@ -132,7 +131,7 @@ impl Context {
             registry: Registry::new(default, watching.namespaces.is_none(), config.concurrency),
             clock: config.clock,
             apiserver_timeout: config.apiserver_timeout,
-            recorder,
+            events,
             metrics,
             webhooks,
             secrets,

@@ -76,9 +76,8 @@ impl Fleet {
     /// One of them cannot be made.
     pub(super) async fn create(&self, prefix: &str, number: usize) -> Result<Duration> {
         let begun = Instant::now();
-        let made = stream::iter((0..number).map(Ok)).try_for_each_concurrent(AT_ONCE, |index| async move {
-            self.create_one(prefix, index).await
-        });
+        let made = stream::iter((0..number).map(Ok))
+            .try_for_each_concurrent(AT_ONCE, |index| async move { self.create_one(prefix, index).await });
         made.await?;
         Ok(begun.elapsed())
     }
@@ -203,7 +202,9 @@ fn note(seen: &mut HashMap<Key, Seen>, webhook: &DynamicObject) {
     let status = webhook.data.get("status").unwrap_or(&Value::Null);
     let conditions = status.get("conditions").and_then(Value::as_array);
     let is_ready = conditions.is_some_and(|conditions| {
-        conditions.iter().any(|condition| condition.get("type") == Some(&json!("Ready")) && condition.get("status") == Some(&json!("True")))
+        conditions.iter().any(|condition| {
+            condition.get("type") == Some(&json!("Ready")) && condition.get("status") == Some(&json!("True"))
+        })
     });
     let generation = webhook.metadata.generation.unwrap_or_default();
     let is_ready = is_ready && status.get("observedGeneration").and_then(Value::as_i64) == Some(generation);

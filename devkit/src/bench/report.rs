@@ -67,7 +67,8 @@ impl Report {
 
     /// Median and range of each number, and of the ratios of each round.
     pub(super) fn table(&self) -> String {
-        let Machine { processor, cores, memory_gib, kernel, disk_write_ms, kubernetes, rust, commit, .. } = &self.machine;
+        let Machine { processor, cores, memory_gib, kernel, disk_write_ms, kubernetes, rust, commit, .. } =
+            &self.machine;
         let settings = &self.settings;
         let mut text = format!(
             "{} Webhooks, {} rounds, Orion answers after {} ms. {cores} cores of {processor}, {memory_gib:.0} GiB, Linux {kernel}, \
@@ -87,7 +88,8 @@ impl Report {
                 floor.zip(*operator).filter(|(floor, _)| *floor > 0.0).map(|(floor, operator)| operator / floor)
             };
             let ratios: Vec<Option<f64>> = floor.iter().zip(&operator).map(ratio).collect();
-            let shown = [(&floor, decimals), (&operator, decimals), (&ratios, 2)].map(|(them, decimals)| spread(them, decimals));
+            let shown = [(&floor, decimals), (&operator, decimals), (&ratios, 2)]
+                .map(|(them, decimals)| spread(them, decimals));
             let _never = writeln!(text, "| {name} | {} |", shown.join(" | "));
         }
         text.push_str("\n| requests | Webhooks | writes | Events | reads of one | list pages | Orion: changes | list pages | other |\n|---|---|---|---|---|---|---|---|---|\n");

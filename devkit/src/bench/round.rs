@@ -131,10 +131,11 @@ pub(super) struct Counted {
 
 /// Everything that one subject works with.
 struct Stage {
+    // Dropped first, before what it watches.
+    fleet: Fleet,
     plane: ControlPlane,
     client: kube::Client,
     sim: Sim,
-    fleet: Fleet,
     directory: tempfile::TempDir,
     kubeconfig: std::path::PathBuf,
 }

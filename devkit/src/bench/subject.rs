@@ -114,7 +114,8 @@ impl Running {
             let log = std::fs::read_to_string(&self.log)?;
             if let Some(line) = log.lines().find(|line| line.contains("caches are filled")) {
                 let line: serde_json::Value = serde_json::from_str(line)?;
-                let time: jiff::Timestamp = line.get("timestamp").and_then(|it| it.as_str()).context("no time")?.parse()?;
+                let time: jiff::Timestamp =
+                    line.get("timestamp").and_then(|it| it.as_str()).context("no time")?.parse()?;
                 return Ok(time.duration_since(self.wall).as_secs_f64());
             }
             if begun.elapsed() > PATIENCE {

@@ -31,7 +31,7 @@ pub(super) struct Entry {
     pub uid: String,
     pub memory: Memory,
     /// The object as our last write returned it, while the cache may still lag behind.
-    pub latest: Option<Webhook>,
+    pub latest: Option<Arc<Webhook>>,
     /// Our finalizer is off: what the cache still shows of the object is old.
     pub released: bool,
     /// Reconciles in a row that ended in an error of ours or of the apiserver.
@@ -41,6 +41,9 @@ pub(super) struct Entry {
     /// When it was last seen to be right at Orion, or else first met.
     pub checked: Boot,
 }
+
+/// What is kept of all, each on its own: a table of these is never full, and its empty places would be as large.
+pub(super) type Entries = HashMap<ObjectRef<Webhook>, Arc<Entry>>;
 
 /// What a [`Context`] is made of.
 pub struct ContextConfig {
@@ -104,7 +107,7 @@ pub struct Context {
     pub(super) health: Arc<Health>,
     namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
     wakes: Vec<mpsc::UnboundedSender<ObjectRef<Guarded>>>,
-    entries: Mutex<HashMap<ObjectRef<Webhook>, Entry>>,
+    entries: Mutex<Entries>,
 }
 
 impl Context {
@@ -149,7 +152,7 @@ impl Context {
     }
 
     /// What is remembered of all objects.
-    pub(super) fn entries(&self) -> MutexGuard<'_, HashMap<ObjectRef<Webhook>, Entry>> {
+    pub(super) fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,14 +170,14 @@ impl Context {
         }
         let entry = entries.entry(key.clone()).or_default();
         if entry.uid != uid {
-            *entry = Entry { uid: uid.to_owned(), checked: self.clock.boot(), ..Entry::default() };
+            *entry = Arc::new(Entry { uid: uid.to_owned(), checked: self.clock.boot(), ..Entry::default() });
         }
-        entry.clone()
+        Entry::clone(entry)
     }
 
     /// Keeps what is remembered. Called before each effect, so that a panic or a deadline cannot lose it.
     pub(super) fn remember(&self, key: &ObjectRef<Webhook>, entry: &Entry) {
-        self.entries().insert(key.clone(), entry.clone());
+        self.entries().insert(key.clone(), Arc::new(entry.clone()));
     }
 
     /// Forgets an object that is gone.
@@ -186,6 +189,7 @@ impl Context {
     pub(super) fn count_error(&self, key: &ObjectRef<Webhook>) -> u32 {
         let mut entries = self.entries();
         entries.get_mut(key).map_or(0, |entry| {
+            let entry = Arc::make_mut(entry);
             entry.errors = entry.errors.saturating_add(1);
             entry.errors - 1
         })

@@ -225,7 +225,7 @@ fn an_id_is_recorded_whatever_became_of_the_connection() {
     let on = |connection: Connection| case(ENDPOINT).with(|case| case.connection = connection);
     let message = || "Because".to_owned();
     for (case, endpoint, reason, wakes, failed) in [
-        (case(ENDPOINT), ENDPOINT, Reason::Synced, Some(START + secs(630)), false),
+        (case(ENDPOINT), ENDPOINT, Reason::Synced, Some(START + secs(230)), false),
         (case(old), old, Reason::Progressing, Some(START), false),
         (on(Connection::Missing { message: message(), lost: false }), ENDPOINT, Reason::ConnectionNotFound, None, true),
         (on(Connection::Missing { message: message(), lost: true }), ENDPOINT, Reason::ConnectionNotFound, None, true),

@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gitops image test-image soak coverage mutants lint generate
+.PHONY: help demo bench test test-gitops image test-image soak coverage mutants lint generate
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -15,6 +15,13 @@ help: ## This list
 demo: ## A Webhook from kubectl to a delivered event, on this machine: nothing needed but Rust and Go
 	@$(BUILD)
 	@exec "$(TARGET)/debug/demo" --operator "$(TARGET)/debug/orion-operator"
+
+# As it is shipped, unless OPERATOR says where another build is.
+bench: ## The operator beside the smallest program that does its job, measured: make bench N=10000 ROUNDS=3; results in target/bench
+	@[ -n "$(OPERATOR)" ] || $(CARGO) build --release -p orion-operator
+	@$(CARGO) build --profile harness -p devkit --bin bench
+	@"$(TARGET)/harness/bench" run --operator "$(or $(OPERATOR),$(TARGET)/release/orion-operator)" \
+	  --webhooks $(or $(N),1000) --rounds $(or $(ROUNDS),3) --out "$(TARGET)/bench"
 
 test: ## Every test that can run here, those on a real kube-apiserver too; last line: N passed, N failed
 	@hack/test

@@ -1,12 +1,12 @@
 //! How everything stands, counted for the metrics from what is in memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::connections::{ConnectionKey, Slot};
-use super::context::{Context, Entry, Guarded};
+use super::context::{Context, Entries, Guarded};
 use crate::api::{Reason, Support, Webhook, parse_duration, ready_condition};
 use crate::metrics::{Census, Counted, Kind};
 use crate::plan::{Boot, Settings};
@@ -72,7 +72,7 @@ fn is_blind(slot: &Slot) -> bool {
 struct Checks<'a> {
     now: Boot,
     settings: &'a Settings,
-    entries: &'a HashMap<ObjectRef<Webhook>, Entry>,
+    entries: &'a Entries,
     blind: BTreeSet<&'a ConnectionKey>,
 }
 
@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
     use crate::api::{Access, InstanceId};
-    use crate::controller::context::{Caches, ContextConfig};
+    use crate::controller::context::{Caches, ContextConfig, Entry};
     use crate::controller::{Clock, Terms, Watching};
     use crate::fence::Fence;
     use crate::metrics::{Format, Metrics};
@@ -229,7 +229,7 @@ mod tests {
         context.remember(&key(0), &seen(HOUR / 2));
         context.remember(&key(1), &seen(HOUR));
         let mut doubtful = seen(Boot::ZERO);
-        doubtful.memory.doubt = Some(Doubt {
+        doubtful.memory.doubt = Some(Box::new(Doubt {
             token: String::new(),
             since: HOUR,
             cause: None,
@@ -237,7 +237,7 @@ mod tests {
             account: None,
             reached: None,
             lists: Vec::new(),
-        });
+        }));
         context.remember(&key(2), &doubtful);
         let census = context.census();
         assert_eq!(

@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures::channel::mpsc;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use tokio::sync::{Semaphore, watch};
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::connections::{ConnectionHandle, ConnectionKey, Offer, Reached, Registry, Slot, Terms, holds};
-use super::events;
+use super::events::Events;
 use super::watch::Watching;
 use crate::api::{CREATE_ATTEMPT, Webhook, WebhookSpec};
 use crate::fence::Fence;
@@ -32,7 +31,7 @@ pub(super) struct Entry {
     pub uid: String,
     pub memory: Memory,
     /// The object as our last write returned it, while the cache may still lag behind.
-    pub latest: Option<Webhook>,
+    pub latest: Option<Arc<Webhook>>,
     /// Our finalizer is off: what the cache still shows of the object is old.
     pub released: bool,
     /// Reconciles in a row that ended in an error of ours or of the apiserver.
@@ -42,6 +41,9 @@ pub(super) struct Entry {
     /// When it was last seen to be right at Orion, or else first met.
     pub checked: Boot,
 }
+
+/// What is kept of all, each on its own: a table of these is never full, and its empty places would be as large.
+pub(super) type Entries = HashMap<ObjectRef<Webhook>, Arc<Entry>>;
 
 /// What a [`Context`] is made of.
 pub struct ContextConfig {
@@ -90,7 +92,7 @@ pub struct Context {
     pub(super) registry: Registry,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) apiserver_timeout: Duration,
-    pub(super) recorder: Recorder,
+    pub(super) events: Events,
     pub(super) metrics: Arc<Metrics>,
     pub(super) webhooks: Vec<Store<Guarded>>,
     pub(super) secrets: Vec<Store<PartialObjectMeta<Secret>>>,
@@ -105,7 +107,7 @@ pub struct Context {
     pub(super) health: Arc<Health>,
     namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
     wakes: Vec<mpsc::UnboundedSender<ObjectRef<Guarded>>>,
-    entries: Mutex<HashMap<ObjectRef<Webhook>, Entry>>,
+    entries: Mutex<Entries>,
 }
 
 impl Context {
@@ -117,7 +119,7 @@ impl Context {
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> Self {
-        let recorder = events::recorder(config.client.clone());
+        let events = Events::new(config.client.clone());
         let Caches { webhooks, secrets, namespaces, wakes } = caches;
         let default = config.default_connection.map(|(handle, terms)| {
             handle.allow_adoption(terms.adoption);
@@ -132,7 +134,7 @@ impl Context {
             registry: Registry::new(default, watching.namespaces.is_none(), config.concurrency),
             clock: config.clock,
             apiserver_timeout: config.apiserver_timeout,
-            recorder,
+            events,
             metrics,
             webhooks,
             secrets,
@@ -150,7 +152,7 @@ impl Context {
     }
 
     /// What is remembered of all objects.
-    pub(super) fn entries(&self) -> MutexGuard<'_, HashMap<ObjectRef<Webhook>, Entry>> {
+    pub(super) fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -168,14 +170,14 @@ impl Context {
         }
         let entry = entries.entry(key.clone()).or_default();
         if entry.uid != uid {
-            *entry = Entry { uid: uid.to_owned(), checked: self.clock.boot(), ..Entry::default() };
+            *entry = Arc::new(Entry { uid: uid.to_owned(), checked: self.clock.boot(), ..Entry::default() });
         }
-        entry.clone()
+        Entry::clone(entry)
     }
 
     /// Keeps what is remembered. Called before each effect, so that a panic or a deadline cannot lose it.
     pub(super) fn remember(&self, key: &ObjectRef<Webhook>, entry: &Entry) {
-        self.entries().insert(key.clone(), entry.clone());
+        self.entries().insert(key.clone(), Arc::new(entry.clone()));
     }
 
     /// Forgets an object that is gone.
@@ -187,6 +189,7 @@ impl Context {
     pub(super) fn count_error(&self, key: &ObjectRef<Webhook>) -> u32 {
         let mut entries = self.entries();
         entries.get_mut(key).map_or(0, |entry| {
+            let entry = Arc::make_mut(entry);
             entry.errors = entry.errors.saturating_add(1);
             entry.errors - 1
         })

@@ -1,6 +1,7 @@
-//! Events on transitions. They help people and decide nothing: a lost one is only logged.
+//! Events on transitions. They help people and decide nothing: a lost one is only logged. Each is one more write, so that of
+//! what happens to thousands at once only the first ones are told this way; conditions and metrics tell all.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -10,13 +11,53 @@ use tracing::debug;
 
 use super::context::Context;
 use crate::api::{FIELD_MANAGER, Readiness, Reason, State, Webhook};
+use crate::plan::Boot;
 
 /// Notes are cut to this many bytes (events.k8s.io/v1 allows 1 kB).
 const NOTE_BYTES: usize = 1000;
+/// In the long run one Event of each type in this time,
+const EACH: Duration = Duration::from_millis(200);
+/// and so many at once.
+const AT_ONCE: u32 = 50;
 
-pub(super) fn recorder(client: Client) -> Recorder {
-    let instance = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).ok();
-    Recorder::new(client, Reporter { controller: FIELD_MANAGER.into(), instance })
+/// What writes Events, and how many more it may.
+pub(super) struct Events {
+    recorder: Recorder,
+    /// What went well must not take the place of what went wrong.
+    normal: Allowance,
+    warnings: Allowance,
+}
+
+impl Events {
+    pub(super) fn new(client: Client) -> Self {
+        let instance = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).ok();
+        let recorder = Recorder::new(client, Reporter { controller: FIELD_MANAGER.into(), instance });
+        Self { recorder, normal: Allowance::default(), warnings: Allowance::default() }
+    }
+
+    fn allows(&self, type_: EventType, now: Boot) -> bool {
+        match type_ {
+            EventType::Normal => self.normal.take(now),
+            EventType::Warning => self.warnings.take(now),
+        }
+    }
+}
+
+/// When all that was taken so far has been made up for.
+#[derive(Default)]
+struct Allowance(Mutex<Boot>);
+
+impl Allowance {
+    /// Takes one, if there is one.
+    fn take(&self, now: Boot) -> bool {
+        let mut settled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let then = now.max(*settled) + EACH;
+        let is_there = then.saturating_sub(now) <= EACH * AT_ONCE;
+        if is_there {
+            *settled = then;
+        }
+        is_there
+    }
 }
 
 /// Tells of a transition, in the background.
@@ -40,11 +81,15 @@ pub(super) fn send<K: Resource<DynamicType = ()>>(
     reason: &str,
     note: String,
 ) {
-    send_about(context, object.object_ref(&()), None, (type_, reason), note);
+    if context.events.allows(type_, context.clock.boot()) {
+        send_about(context, object.object_ref(&()), None, (type_, reason), note);
+    } else {
+        context.metrics.event_dropped();
+    }
 }
 
 /// Tells that something stays at Orion for good. In a namespace that is terminating no Event can be created any more, so
-/// that it is one of the Namespace itself, in the namespace `default`.
+/// that it is one of the Namespace itself, in the namespace `default`. However many there are: no object is left to tell it.
 pub(super) fn left_behind(context: &Context, webhook: &Webhook, note: String) {
     let namespace = ObjectReference {
         api_version: Some("v1".into()),
@@ -68,7 +113,7 @@ fn send_about(
     let event = Event { type_, reason: reason.to_owned(), note: Some(note), action: "Reconcile".into(), secondary };
     // A reference with a resourceVersion would keep equal events from being counted together.
     reference.resource_version = None;
-    let (recorder, metrics) = (context.recorder.clone(), Arc::clone(&context.metrics));
+    let (recorder, metrics) = (context.events.recorder.clone(), Arc::clone(&context.metrics));
     tokio::spawn(async move {
         match tokio::time::timeout(Duration::from_secs(5), recorder.publish(&event, &reference)).await {
             Ok(Ok(())) => return,
@@ -77,4 +122,19 @@ fn send_about(
         }
         metrics.event_dropped();
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_at_once_are_told_only_in_part() {
+        let allowance = Allowance::default();
+        let taken = |now: Duration, times: u32| (0..times).filter(|_| allowance.take(now)).count();
+        let begin = Duration::from_secs(1000);
+        assert_eq!(taken(begin, 10_000), 50);
+        assert_eq!(taken(begin + Duration::from_secs(2), 10_000), 10, "five a second");
+        assert_eq!(taken(begin + Duration::from_secs(3600), 10_000), 50, "rest is not saved up");
+    }
 }

@@ -1,6 +1,7 @@
 //! Carries out one step of a plan: I/O and bookkeeping, no decisions.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
@@ -11,6 +12,7 @@ use super::clock::chance;
 use super::context::Entry;
 use super::patch::{self, ApiError};
 use super::reconcile::{Reconcile, new_token};
+use super::watch::prune;
 use super::{events, gather};
 use crate::api::{Failure, InstanceId, Reason, Webhook, ready_condition};
 use crate::plan::{Call, CallKind, Guard, SecretValues, Settlement, Step, attempt_text, desired, progressing};
@@ -102,7 +104,7 @@ impl Reconcile<'_> {
             self.round.secrets = None;
         }
         self.entry.memory.refreshed(&webhook, asked);
-        self.webhook = webhook;
+        self.webhook = Arc::new(webhook);
         self.fresh = true;
         // A refused POST is behind us: what comes next is another one, with credentials read again.
         if let Some(Call { kind: CallKind::Post { .. }, result: Err(_) }) = self.round.call {
@@ -162,7 +164,7 @@ impl Reconcile<'_> {
         let owner = handle.settings.ownership.then(|| self.owner(&self.context.settings.instance));
         let body = desired(&self.webhook.spec, &values, owner);
         // A status write that says that this takes long brings the object back, perhaps edited meanwhile.
-        let sent = self.webhook.clone();
+        let sent = Arc::clone(&self.webhook);
         let is_young = self
             .entry
             .memory
@@ -271,8 +273,10 @@ impl Reconcile<'_> {
         settlement.readiness.reason == Reason::Synced && !settlement.failed && (was_seen || was_put_right)
     }
 
-    fn wrote(&mut self, updated: Webhook) {
-        self.entry.latest = Some(updated.clone());
+    fn wrote(&mut self, mut updated: Webhook) {
+        prune(&mut updated.metadata);
+        let updated = Arc::new(updated);
+        self.entry.latest = Some(Arc::clone(&updated));
         self.webhook = updated;
     }
 
@@ -286,7 +290,7 @@ impl Reconcile<'_> {
         }
         if let Some(status) = self.with_view(&self.entry.memory, progressing) {
             // The work is polled on while the status is written: its answer must not wait.
-            let webhook = self.webhook.clone();
+            let webhook = Arc::clone(&self.webhook);
             let told = patch::write_status(self.context, &webhook, &status, &Guard::ResourceVersion);
             let (result, told) = tokio::join!(&mut work, told);
             match told {

@@ -21,6 +21,7 @@ use super::context::{Context, Entry, Guarded};
 use super::ended::{self, Ended};
 use super::patch::{self, ApiError};
 use super::undecodable;
+use super::watch::prune;
 use crate::api::Webhook;
 use crate::plan::{Connection, Guard, Round, Step, View, backoff, plan, progressing};
 
@@ -101,7 +102,8 @@ pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<A
 
 /// The reconcile of one that has its place.
 async fn bounded(context: &Context, cached: Webhook) -> Result<Ended, ReconcileError> {
-    let key = ObjectRef::from_obj(&cached);
+    // Without the version, of which nothing is to be kept.
+    let key = ObjectRef::new(&cached.name_any()).within(&cached.namespace().unwrap_or_default());
     // Boxed: thousands may wait for their place, and need not be as large as one that is at work.
     let work = Box::pin(AssertUnwindSafe(Reconcile::new(context, key, cached).run()).catch_unwind());
     match tokio::time::timeout(DEADLINE, work).await {
@@ -121,7 +123,7 @@ pub(super) struct Reconcile<'a> {
     pub(super) context: &'a Context,
     pub(super) key: ObjectRef<Webhook>,
     pub(super) entry: Entry,
-    pub(super) webhook: Webhook,
+    pub(super) webhook: Arc<Webhook>,
     pub(super) handle: Option<Arc<ConnectionHandle>>,
     pub(super) connection: Connection,
     pub(super) round: Round,
@@ -136,10 +138,10 @@ impl<'a> Reconcile<'a> {
         let mut entry = context.recall(&key, &cached.uid().unwrap_or_default());
         let webhook = match entry.latest.take() {
             Some(latest) if is_newer(&latest, &cached) => {
-                entry.latest = Some(latest.clone());
+                entry.latest = Some(Arc::clone(&latest));
                 latest
             }
-            Some(_) | None => cached,
+            Some(_) | None => Arc::new(cached),
         };
         let mut chance = chance(&*context.clock);
         Self {
@@ -162,7 +164,7 @@ impl<'a> Reconcile<'a> {
         if self.entry.released {
             return Ok(Ended::done(Action::await_change()));
         }
-        let webhook = self.webhook.clone();
+        let webhook = Arc::clone(&self.webhook);
         match self.patiently(context.reach(&webhook)).await {
             Reached::Found(None, Connection::Missing { .. }) if self.may_still_come() => {
                 return Ok(Ended::done(self.wait_for_connection().await?));
@@ -262,7 +264,10 @@ impl<'a> Reconcile<'a> {
             && let Some(status) = self.with_view(&self.entry.memory, progressing)
         {
             match patch::write_status(self.context, &self.webhook, &status, &Guard::ResourceVersion).await {
-                Ok(updated) => self.entry.latest = Some(updated),
+                Ok(mut updated) => {
+                    prune(&mut updated.metadata);
+                    self.entry.latest = Some(Arc::new(updated));
+                }
                 Err(ApiError::Changed) => self.entry.latest = None,
                 Err(error) => return Err(error),
             }

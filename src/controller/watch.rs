@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -26,7 +27,7 @@ use super::connections::{self, ConnectionHandle, ConnectionKey, ConnectionObject
 use super::context::{Caches, Context, ContextConfig, Guarded};
 use super::orphans::watch_for_orphans;
 use super::reconcile::{ReconcileError, reconcile};
-use crate::api::{ClusterOrionConnection, OrionConnection, Webhook};
+use crate::api::{CREATE_ATTEMPT, ClusterOrionConnection, OrionConnection, REQUESTED_AT, RESOLVE, Webhook};
 use crate::health::Phase;
 use crate::metrics::{Counted, Metrics};
 use crate::plan::backoff;
@@ -253,6 +254,17 @@ pub(super) fn tell_watch_error(what: &str, error: &watcher::Error) {
     }
 }
 
+/// Drops what nobody reads, which is most of an object: who set which field, and what `kubectl apply` and others note in
+/// annotations. The names of these stay: whether there are annotations decides how one is added.
+pub(super) fn prune(meta: &mut ObjectMeta) {
+    meta.managed_fields = None;
+    for (name, value) in meta.annotations.iter_mut().flatten() {
+        if ![CREATE_ATTEMPT, RESOLVE, REQUESTED_AT].contains(&name.as_str()) {
+            *value = String::new();
+        }
+    }
+}
+
 /// Watches Webhooks. The receiver hears once that the cache is filled: the store's own `wait_until_ready` wakes only the
 /// last of those who wait for it, and the controller is one of them.
 fn watch_webhooks(
@@ -265,7 +277,7 @@ fn watch_webhooks(
     let mut sender = Some(sender);
     let events = watcher(api, config)
         .backoff(watch_backoff(clock))
-        .modify(|guarded| guarded.meta_mut().managed_fields = None)
+        .modify(|guarded| prune(guarded.meta_mut()))
         .reflect(writer)
         .inspect_ok(move |event| {
             if let Some(sender) = sender.take_if(|_| matches!(event, Event::InitDone)) {

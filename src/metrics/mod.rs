@@ -105,7 +105,7 @@ impl Default for Metrics {
         let events_dropped = Counter::default();
         registry.register(
             "orion_operator_events_dropped",
-            "Kubernetes Events that could not be written",
+            "Kubernetes Events that could not be written, or were too many",
             events_dropped.clone(),
         );
         registry.register(

@@ -92,9 +92,9 @@ pub struct Memory {
     /// The attempt in our hands.
     pub carrying: Option<Carrying>,
     /// An id that is not in the status yet.
-    pub created: Option<Created>,
+    pub created: Option<Box<Created>>,
     /// A create in doubt.
-    pub doubt: Option<Doubt>,
+    pub doubt: Option<Box<Doubt>>,
     /// Digest of what Orion is known to have.
     pub synced: Option<u64>,
     /// When this process last changed something at Orion.
@@ -123,13 +123,8 @@ impl Memory {
     /// Takes note of the Webhook as it stands at the beginning of a reconcile: a new generation, Secret or request
     /// ends the back-off, and an attempt of unknown result begins its settle time.
     pub fn observe(&mut self, inputs: &Inputs, doubtful: Option<String>, now: Boot) {
-        if let Some(verdict) = &self.verdict {
-            let old = &verdict.inputs;
-            if (old.generation, &old.secrets, &old.requested_at, &old.resolve)
-                != (inputs.generation, &inputs.secrets, &inputs.requested_at, &inputs.resolve)
-            {
-                self.failures = 0;
-            }
+        if self.verdict.as_ref().is_some_and(|verdict| verdict.known.news != inputs.known().news) {
+            self.failures = 0;
         }
         if self.about != inputs.webhook_id {
             self.about.clone_from(&inputs.webhook_id);
@@ -145,7 +140,7 @@ impl Memory {
         }
         match doubtful {
             Some(token) if self.doubt.as_ref().is_none_or(|doubt| doubt.token != token) => {
-                self.doubt = Some(Doubt::new(token, now));
+                self.doubt = Some(Box::new(Doubt::new(token, now)));
             }
             Some(_) => {}
             None => self.doubt = None,
@@ -218,7 +213,7 @@ impl Memory {
                 let versions = values.versions.clone();
                 let digest = digest(&webhook.spec, &versions);
                 let (token, id, endpoint) = (carrying.token, id.clone(), account.endpoint);
-                self.created = Some(Created { token, id, endpoint, versions, digest });
+                self.created = Some(Box::new(Created { token, id, endpoint, versions, digest }));
             }
             Err(failure) if failure.is_known_refusal() => {
                 carrying.sent = false;
@@ -230,7 +225,7 @@ impl Memory {
                 let cause = Some(failure.message.clone());
                 let sent = webhook.metadata.generation;
                 let (token, account) = (carrying.token, Some(account));
-                self.doubt = Some(Doubt { cause, sent, account, ..Doubt::new(token, now) });
+                self.doubt = Some(Box::new(Doubt { cause, sent, account, ..Doubt::new(token, now) }));
             }
         }
     }
@@ -311,7 +306,8 @@ impl Memory {
             settled: status.settled_attempt.clone(),
             ..settlement.inputs.clone()
         };
-        self.verdict = Some(Verdict { inputs, readiness: settlement.readiness.clone(), wake: settlement.wake });
+        self.verdict =
+            Some(Verdict { known: inputs.known(), readiness: settlement.readiness.clone(), wake: settlement.wake });
     }
 
     /// A webhook was deleted while its Webhook is going.

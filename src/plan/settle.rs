@@ -8,8 +8,8 @@ use super::snapshot::Boot;
 use super::step::{Guard, Settlement, Step, Verdict};
 use super::view::View;
 use crate::api::{
-    AppliedSecret, Failure, FailureClass, REQUESTED_AT, RESOLVE, Readiness, Reason, State, WebhookStatus, conditions,
-    ready_condition,
+    AppliedSecret, Failure, FailureClass, REQUESTED_AT, RESOLVE, Readiness, Reason, State, Support, WebhookStatus,
+    conditions, ready_condition,
 };
 
 /// The least wait after a failure.
@@ -155,6 +155,21 @@ pub(super) fn dry_run(view: &View<'_>, what: &str) -> Step {
     )
 }
 
+/// When to look for drift next. Where a list shows all, those with the same interval look at the same times and the tenth of
+/// it that follows, whenever each was made: one list serves them all. Where each is read by itself they stay spread.
+fn next_check(view: &View<'_>, connection: &ConnectionFacts) -> Boot {
+    let interval = view.interval();
+    let late = interval.mul_f64(view.jitter / 10.0);
+    let since_last = match connection.capabilities.list {
+        Support::Absent => Duration::ZERO,
+        Support::Unknown | Support::Proven => {
+            let passed = view.now.as_nanos() % interval.as_nanos().max(1);
+            Duration::from_nanos(u64::try_from(passed).unwrap_or_default())
+        }
+    };
+    view.now + interval.saturating_sub(since_last) + late
+}
+
 /// Orion has the webhook as declared.
 pub(super) fn synced(
     view: &View<'_>,
@@ -162,7 +177,7 @@ pub(super) fn synced(
     id: &str,
     versions: &[AppliedSecret],
 ) -> Settlement {
-    let next_check = view.now + view.interval().mul_f64(1.0 + view.jitter / 10.0);
+    let next_check = next_check(view, connection);
     let message = format!("Orion at {} has the webhook as declared", connection.endpoint.host());
     let mut settlement = settlement(view, readiness(view, Reason::Synced, message), Some(next_check));
     settlement.status.webhook_id = Some(id.to_owned());

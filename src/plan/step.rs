@@ -1,6 +1,7 @@
 //! What a decision comes to: one step, or the end of a reconcile.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::facts::Account;
 use super::snapshot::Boot;
@@ -150,7 +151,7 @@ impl Settlement {
 }
 
 /// What a verdict depends on besides time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub struct Inputs {
     pub generation: i64,
@@ -169,11 +170,35 @@ pub struct Inputs {
     pub recoveries: u64,
 }
 
+/// [`Inputs`] as they are remembered: thousands of them stay in memory, and only whether they differ is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Of what ends a back-off when it changes.
+    pub(super) news: u64,
+    /// Of all but the connection's recoveries.
+    pub(super) all: u64,
+    pub(super) recoveries: u64,
+}
+
+impl Inputs {
+    pub(super) fn known(&self) -> Known {
+        let news = (self.generation, &self.secrets, &self.requested_at, &self.resolve);
+        let all = Self { recoveries: 0, ..self.clone() };
+        Known { news: number(&news), all: number(&all), recoveries: self.recoveries }
+    }
+}
+
+fn number(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The result of an earlier reconcile. It stands until its inputs change or its time comes.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     /// What it depends on.
-    pub inputs: Inputs,
+    pub known: Known,
     /// What the conditions say.
     pub readiness: Readiness,
     /// When to look again; `None`: when something changes.

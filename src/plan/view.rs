@@ -187,12 +187,12 @@ impl View<'_> {
     pub(super) fn standing_verdict(&self) -> Option<&Verdict> {
         let verdict = self.memory.verdict.as_ref()?;
         let time_has_come = verdict.wake.is_some_and(|wake| wake <= self.now);
-        let mut inputs = self.inputs();
+        let mut known = self.inputs().known();
         if verdict.readiness.state() == State::Stalled {
             // A refusal is not the connection's trouble, and does not end with it.
-            inputs.recoveries = verdict.inputs.recoveries;
+            known.recoveries = verdict.known.recoveries;
         }
-        (!time_has_come && verdict.inputs == inputs).then_some(verdict)
+        (!time_has_come && verdict.known == known).then_some(verdict)
     }
 
     pub(super) fn generation(&self) -> i64 {

@@ -30,6 +30,7 @@ pub use kubeconfig::install_crypto_provider;
 
 pub(crate) use go_build::tail;
 pub(crate) use guardian::Guardian;
+pub(crate) use kubeconfig::client;
 pub(crate) use pki::write_private;
 pub(crate) use processes::free_port;
 
@@ -264,6 +265,11 @@ impl ControlPlane {
     /// Whether kube-controller-manager runs: only then do deleted namespaces go away.
     pub fn has_controller_manager(&self) -> bool {
         self.controller_manager.is_some()
+    }
+
+    /// Process ids of etcd and kube-apiserver, while it runs.
+    pub async fn process_ids(&self) -> (u32, Option<u32>) {
+        (self.etcd.lock().await.id(), self.apiserver.lock().await.as_ref().map(Daemon::id))
     }
 
     /// A process group that is killed when the control plane goes, however this process ends: for what runs against it.

@@ -53,6 +53,11 @@ impl Daemon {
         Ok(Self { name, child, log })
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// An error with the end of the log if the process has ended by itself.
     pub(crate) fn ensure_running(&mut self) -> Result<()> {
         match self.child.try_wait().with_context(|| format!("cannot ask after {}", self.name))? {

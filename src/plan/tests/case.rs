@@ -95,7 +95,7 @@ impl Case {
     }
 
     pub(super) fn doubt(self, token: &str, since: Boot) -> Self {
-        self.with(|case| case.memory.doubt = Some(Doubt::new(token.into(), since)))
+        self.with(|case| case.memory.doubt = Some(Box::new(Doubt::new(token.into(), since))))
     }
 
     pub(super) fn carrying(self, token: &str, confirmed: Boot) -> Self {

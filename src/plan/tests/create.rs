@@ -189,7 +189,8 @@ fn an_id_is_recorded_only_under_its_own_attempt() {
         versions: Vec::new(),
         digest: 0,
     };
-    let case = |token: &str| Case::new().held().attempt("t").with(|case| case.memory.created = Some(created(token)));
+    let case =
+        |token: &str| Case::new().held().attempt("t").with(|case| case.memory.created = Some(Box::new(created(token))));
     let settlement = case("t").settles();
     assert_eq!(settlement.guard, Guard::Attempt("t".into()));
     assert_eq!(settlement.status.webhook_id.as_deref(), Some("wh_1"));
@@ -218,12 +219,13 @@ fn an_id_is_recorded_whatever_became_of_the_connection() {
         versions: vec![AppliedSecret { name: SECRET.into(), resource_version: "7".into() }],
         digest: digest(&webhook().spec, &[]),
     };
-    let case =
-        |endpoint: &str| Case::new().held().attempt("t").with(|case| case.memory.created = Some(created(endpoint)));
+    let case = |endpoint: &str| {
+        Case::new().held().attempt("t").with(|case| case.memory.created = Some(Box::new(created(endpoint))))
+    };
     let on = |connection: Connection| case(ENDPOINT).with(|case| case.connection = connection);
     let message = || "Because".to_owned();
     for (case, endpoint, reason, wakes, failed) in [
-        (case(ENDPOINT), ENDPOINT, Reason::Synced, Some(START + secs(630)), false),
+        (case(ENDPOINT), ENDPOINT, Reason::Synced, Some(START + secs(230)), false),
         (case(old), old, Reason::Progressing, Some(START), false),
         (on(Connection::Missing { message: message(), lost: false }), ENDPOINT, Reason::ConnectionNotFound, None, true),
         (on(Connection::Missing { message: message(), lost: true }), ENDPOINT, Reason::ConnectionNotFound, None, true),
@@ -275,7 +277,7 @@ fn a_spec_that_changed_during_the_post_is_sent_next() {
     // The same, where the new spec is at hand when the id is recorded.
     let created =
         Created { token: "t".into(), id: "wh_1".into(), endpoint: ENDPOINT.into(), versions: Vec::new(), digest: 7 };
-    let case = Case::new().held().attempt("t").with(|case| case.memory.created = Some(created));
+    let case = Case::new().held().attempt("t").with(|case| case.memory.created = Some(Box::new(created)));
     let settlement = case.settles();
     assert_eq!((settlement.readiness.reason, settlement.wake), (Reason::Progressing, Some(START)));
     assert_eq!(settlement.status.webhook_id.as_deref(), Some("wh_1"));

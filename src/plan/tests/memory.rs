@@ -40,8 +40,8 @@ fn what_is_in_doubt() {
         (Case::new().held().attempt("t"), Some("t")),
         (Case::new().carrying("t", START), None),
         (Case::new().carrying("t", START).attempt("u"), Some("u")),
-        (Case::new().held().attempt("t").with(|case| case.memory.created = Some(created("t"))), None),
-        (Case::new().held().attempt("t").with(|case| case.memory.created = Some(created("s"))), Some("t")),
+        (Case::new().held().attempt("t").with(|case| case.memory.created = Some(Box::new(created("t")))), None),
+        (Case::new().held().attempt("t").with(|case| case.memory.created = Some(Box::new(created("s")))), Some("t")),
         (Case::stored("wh_1"), None),
         (Case::stored("wh_1").attempt("t"), Some("t")),
         (marked(Case::new()), Some("")),
@@ -151,7 +151,7 @@ fn what_a_list_shows() {
     }
     memory.listed(&flawed(at(14), &[]), Some(&me), Some("wh_1"), Support::Absent);
     assert!(memory.missing.is_empty());
-    memory.doubt = Some(Doubt::new("t".into(), START));
+    memory.doubt = Some(Box::new(Doubt::new("t".into(), START)));
     for (snapshot, expected) in [
         (list(at(20), &[]), 1),
         (list(at(20), &[]), 1),
@@ -179,7 +179,7 @@ fn a_verdict_is_about_what_it_was_decided_from() {
     let spec = digest(&webhook().spec, &[]);
     let created =
         Created { token: "t".into(), id: "wh_1".into(), endpoint: ENDPOINT.into(), versions: Vec::new(), digest: spec };
-    let case = Case::new().held().attempt("t").with(|case| case.memory.created = Some(created));
+    let case = Case::new().held().attempt("t").with(|case| case.memory.created = Some(Box::new(created)));
     let settlement = case.settles();
     let after = case.with(|case| case.memory.settled(&settlement)).status(|status| *status = settlement.status.clone());
     assert!(after.view(|view| view.standing_verdict().is_some()));

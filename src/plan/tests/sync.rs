@@ -283,7 +283,7 @@ fn only_a_proven_copy_is_deleted() {
     assert_eq!(early.settles().wake, Some(confirmed), "it looks again when a copy may be one");
     // One that cannot be deleted keeps nobody awake.
     let kept = case(Some(both())).at(confirmed).synced().capabilities(|can| can.delete = Support::Absent).settles();
-    assert_eq!(kept.wake, Some(confirmed + secs(600)));
+    assert_eq!(kept.wake, Some(START + secs(230)));
 }
 
 #[test]
@@ -332,9 +332,25 @@ fn suspended_is_ready_only_if_the_rest_is_what_was_last_synced() {
 }
 
 #[test]
-fn it_looks_again_after_the_interval_and_a_jitter() {
+fn it_looks_again_when_all_do_and_by_itself_after_the_interval() {
+    let checks = |list: Support, now: u64| {
+        let case = Case::stored("wh_1").synced().capabilities(|can| can.list = list);
+        let settlement = case.with(|case| (case.now, case.memory.next_check) = (secs(now), None)).settles();
+        assert_eq!(settlement.wake, settlement.next_check);
+        settlement.wake.map_or(0, |wake| wake.as_secs())
+    };
+    // Every 600 s, and half of 60 s by chance: whenever the last look was, that of all others comes at the same time.
+    for (now, expected) in [(1200, 1830), (1201, 1830), (1700, 1830), (1799, 1830), (1800, 2430), (1859, 2430)] {
+        assert_eq!(checks(Support::Proven, now), expected, "{now}");
+    }
+    // One call for each: they stay spread.
+    assert_eq!((checks(Support::Absent, 1200), checks(Support::Absent, 1201)), (1830, 1831));
+}
+
+#[test]
+fn a_time_that_is_known_stays_unless_the_interval_was_shortened() {
     let checks = |known: Option<u64>| {
-        let case = Case::stored("wh_1").synced();
+        let case = Case::stored("wh_1").synced().capabilities(|can| can.list = Support::Absent);
         let settlement =
             case.with(|case| case.memory.next_check = known.map(|seconds| START + secs(seconds))).settles();
         assert_eq!(settlement.wake, settlement.next_check);

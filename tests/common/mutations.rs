@@ -88,7 +88,9 @@ impl Made {
         match self.object.pointer_mut(parent).unwrap() {
             Value::Array(items) => drop(items.remove(last.parse().unwrap())),
             Value::Object(fields) => drop(fields.remove(last)),
-            other => panic!("{pointer} in {other}"),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+                panic!("{pointer} in {other}")
+            }
         }
     }
 
@@ -128,7 +130,7 @@ fn collect(value: &Value, pointer: &str, found: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
         Value::Object(fields) => fields.iter().map(|(name, value)| (name.replace('/', "~1"), value)).collect(),
         Value::Array(items) => items.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
-        _ => Vec::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     };
     for (name, value) in children {
         collect(value, &format!("{pointer}/{name}"), found);

@@ -137,22 +137,35 @@ fn what_an_installation_has_is_left_out() {
 fn secrets_are_named_where_they_are_not_wanted_or_masked() {
     let masked = Config { header_values: HeaderValues::Masked, ..Config::default() };
     run_with(masked, async |world| {
-        let made = world.sim.insert(by_hand("jobs").header("X-Webhook-Secret", SECRET));
+        for presence in ["early", "late"] {
+            world.sim.insert(by_hand(presence).header("X-Webhook-Secret", SECRET));
+        }
         let manifests = imported(&world, &[]).await;
         assert!(manifests.contains("# Orion masks the value of X-Webhook-Secret."), "{manifests}");
         assert!(!manifests.contains("kind: Secret"), "{manifests}");
+        let name_of = |presence: &str| {
+            let begun = manifests.lines().filter_map(|line| line.strip_prefix("  name: "));
+            begun.filter(|name| name.starts_with(presence)).map(str::to_owned).next().unwrap()
+        };
+        let (early, late) = (name_of("early"), name_of("late"));
+        let value = serde_json::json!({"x-webhook-secret": SECRET});
 
+        world.secret(&format!("{early}-headers"), value.clone()).await;
         let _operator = world.operator(&["--allow-adoption"]).await;
         world.plane.apply(&manifests).await.unwrap();
-        let name = world.webhooks().list(&ListParams::default()).await.unwrap().items[0].name_any();
-        world.ready(&name, "False", "SecretNotFound").await;
-        world.secret(&format!("{name}-headers"), serde_json::json!({"x-webhook-secret": SECRET})).await;
-        assert_eq!(id(&world.synced(&name).await), made);
+        world.synced(&early).await;
+        world.ready(&late, "False", "SecretNotFound").await;
         assert!(world.sim.requests().iter().all(|request| request.method == "GET"));
+
+        // Who has the right value changes nothing by it but the marker.
+        world.secret(&format!("{late}-headers"), value).await;
+        world.synced(&late).await;
+        let kept = world.at_orion("late");
+        assert_eq!((kept.len(), kept[0].header_value("X-Webhook-Secret")), (1, Some(SECRET)));
 
         world.sim.config(|config| config.header_values = HeaderValues::Plain);
         let named = imported(&world, &["--no-secrets"]).await;
-        assert!(named.contains("# Create the Secret jobs-") && !named.contains(SECRET), "{named}");
+        assert!(named.contains("# Create the Secret early-") && !named.contains(SECRET), "{named}");
         assert!(imported(&world, &[]).await.contains(SECRET));
     });
 }

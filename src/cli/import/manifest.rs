@@ -176,8 +176,10 @@ pub(super) fn import(webhook: &RemoteWebhook, wanted: &Wanted, schema: &Schema) 
         .collect();
     if !missing.is_empty() {
         let verb = if data.is_empty() { "Create the Secret" } else { "Add to the Secret" };
-        notes
-            .push(format!("{verb} {secret_name}: {}. Until then the Webhook says SecretNotFound.", missing.join(", ")));
+        let keys = missing.join(", ");
+        notes.push(format!(
+            "{verb} {secret_name}: {keys}. Do it before you apply this; what comes later is sent to Orion."
+        ));
     }
     let specs = keyed().map(|((header_name, header), key)| match header {
         Header::Plain(value) => HeaderSpec { name: header_name.clone(), value: Some(value.clone()), value_from: None },

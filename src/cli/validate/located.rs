@@ -6,7 +6,7 @@ use std::io::Cursor;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
-use serde_saphyr::{DuplicateKeyPolicy, Location, Options, Spanned, options, read_with_options};
+use serde_saphyr::{DuplicateKeyPolicy, Location, Options, Spanned, budget, options, read_with_options};
 
 /// A place in a text, from 1; 0 where it is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,10 +58,15 @@ pub(super) fn documents(text: &str) -> Vec<Result<Located, Unreadable>> {
     json(text).unwrap_or_else(|| yaml(text))
 }
 
+/// Nodes of one document at most: a List of 100,000 Webhooks fits. Other limits (depth, what aliases make of a small file) are
+/// the library's.
+const NODES_AT_MOST: usize = 10_000_000;
+
 /// As kubectl reads YAML: `yes`, `off` and the like are booleans, `0777` is octal, and of two equal keys the last one
 /// counts (they are told apart, see [`Located::repeated`]).
 fn as_kubectl() -> Options {
     options! {
+        budget: budget! { max_nodes: NODES_AT_MOST, max_events: 2 * NODES_AT_MOST },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         legacy_octal_numbers: true,
         with_snippet: false,
@@ -375,6 +380,16 @@ spec:
         let broken = found.last().unwrap().as_ref().unwrap_err();
         assert!(broken.place.line >= 2, "{broken:?}");
         assert!(!broken.why.contains("hush"), "{broken:?}");
+    }
+
+    #[test]
+    fn long_lists_are_read_and_bombs_are_not() {
+        let long = format!("items: [{}]\n", "{a: b}, ".repeat(100_000));
+        assert_eq!(one(&long).field("items").unwrap().entries().unwrap().len(), 100_000);
+        let bomb: String =
+            (1..9).map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", "))).collect();
+        let found = documents(&format!("a0: &a0 [x]\n{bomb}"));
+        assert!(found.iter().any(Result::is_err), "{} documents", found.len());
     }
 
     #[test]

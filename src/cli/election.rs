@@ -93,20 +93,17 @@ impl Electorate {
     /// The client cannot be made.
     pub(super) fn speak(&self) -> Result<(Speaker, watch::Receiver<bool>), kube::Error> {
         let mut elector = self.elector(Office::Connections, Fence::closed())?;
-        let (says, speaks) = watch::channel(false);
+        let speaks = elector.watch();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let terms = async {
                 loop {
                     elector.acquire().await;
-                    says.send_replace(true);
                     elector.hold().await;
-                    says.send_replace(false);
                 }
             };
             stopped.run_until_cancelled(terms).await;
-            says.send_replace(false);
             elector.release().await;
         });
         Ok((Speaker { stop, task }, speaks))

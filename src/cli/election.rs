@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::run::RunError;
 use crate::api::parse_duration;
 use crate::apiserver;
-use crate::controller::SystemClock;
+use crate::controller::{SystemClock, pod_name};
 use crate::fence::Fence;
 use crate::health::Health;
 use crate::leader::{Elector, Lost, Office, Terms, lease_name};
@@ -174,6 +174,5 @@ impl Offices {
 
 /// A name that no other process ever has. It begins with the pod's, for people.
 fn identity() -> String {
-    let pod = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME"));
-    format!("{}_{:016x}", pod.unwrap_or_else(|_| "orion-operator".into()), rand::random::<u64>())
+    format!("{}_{:016x}", pod_name().unwrap_or_else(|| "orion-operator".into()), rand::random::<u64>())
 }

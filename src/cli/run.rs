@@ -28,6 +28,7 @@ use crate::orion::Oversight;
 use crate::plan::Settings;
 use crate::server::secure::{self, Certificate};
 use crate::telemetry::{self, LogFormat};
+use crate::version::VERSION;
 use crate::{apiserver, server};
 
 /// Whether webhooks carry the owner marker.
@@ -182,12 +183,7 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
         instance = args.cluster.installation.instance_patiently(&client) => instance?,
         signal = signals.next() => return Ok(idle(signal)),
     };
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        instance = instance.prefix(),
-        instance_id = instance.as_str(),
-        "starting"
-    );
+    info!(version = VERSION, instance = instance.prefix(), instance_id = instance.as_str(), "starting");
 
     let watching =
         Watching { namespaces: args.cluster.namespaces(), label_selector: args.watch_label_selector.clone() };

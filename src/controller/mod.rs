@@ -19,6 +19,7 @@ mod watch;
 pub use clock::{Clock, SystemClock};
 pub use connections::{ConnectionHandle, ConnectionKey, ConnectionSettings, Terms};
 pub use context::{Context, ContextConfig};
+pub(crate) use events::pod_name;
 pub(crate) use gather::header_values;
 pub use patch::ApiError;
 pub(crate) use patch::within;

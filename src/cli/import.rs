@@ -243,8 +243,8 @@ fn tell(imported: &[Imported], left_out: &[LeftOut]) {
     let secrets = imported.iter().filter(|each| each.secret.is_some()).count();
     let noted = imported.iter().filter(|each| !each.notes.is_empty()).count();
     eprintln!("{} Webhooks and {secrets} Secrets written, {} left out", imported.len(), left_out.len());
-    if noted + left_out.len() > 0 {
-        eprintln!("{noted} need a look: see the comments, which say why and what to do");
+    if noted > 0 {
+        eprintln!("{noted} of them need a look: a comment above each says why, and what to do");
     }
     for left in left_out {
         eprintln!("left out: {}: {}", super::printable(&left.id), super::printable(&left.why));

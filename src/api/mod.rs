@@ -5,6 +5,7 @@
 //! on none of them.
 
 mod access;
+mod advice;
 mod connection;
 mod crd;
 mod defaults;

@@ -159,11 +159,19 @@ impl ClusterArgs {
 /// # Errors
 /// There is no configuration.
 pub(super) async fn config(kubeconfig: Option<&Path>) -> Result<Config, ClusterError> {
-    let mut config = match kubeconfig {
-        Some(path) => {
-            Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?
-        }
-        None => Config::infer().await.map_err(|error| ClusterError::NoCluster(error.to_string()))?,
+    config_of(kubeconfig, None).await
+}
+
+/// The same, by a context of the kubeconfig that is not its current one.
+///
+/// # Errors
+/// There is no configuration, or no such context.
+pub(super) async fn config_of(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, ClusterError> {
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let mut config = match (kubeconfig, context) {
+        (Some(path), _) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
+        (None, Some(_)) => Config::from_kubeconfig(&options).await?,
+        (None, None) => Config::infer().await.map_err(|error| ClusterError::NoCluster(error.to_string()))?,
     };
     // A repeated write could meet its own first try; every write here is decided afresh instead.
     config.default_retry = false;

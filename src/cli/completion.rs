@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
+use super::plugin::{Plugin, Program};
 use super::{Cli, Error};
 
 /// Arguments of `completion`.
@@ -16,8 +17,12 @@ pub struct CompletionArgs {
 }
 
 /// Writes the script to `out`.
-pub(super) fn run(args: &CompletionArgs, out: &mut impl Write) -> Result<(), Error> {
+pub(super) fn run(args: &CompletionArgs, program: Program, out: &mut impl Write) -> Result<(), Error> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "orion-operator", &mut script);
+    let mut command = match program {
+        Program::Operator => Cli::command(),
+        Program::Plugin => Plugin::command(),
+    };
+    clap_complete::generate(args.shell, &mut command, program.file(), &mut script);
     Ok(out.write_all(&script)?)
 }

@@ -6,11 +6,18 @@ mod connection;
 mod crds;
 mod election;
 mod import;
+mod objects;
 mod orphans;
+mod plugin;
+mod reconcile;
+mod resolve;
 mod run;
+mod status;
 mod stopping;
+mod suspend;
 mod test_delivery;
 mod validate;
+mod waiting;
 
 use std::io;
 use std::path::PathBuf;
@@ -24,10 +31,19 @@ pub use connection::{ConnectionArgs, ConnectionError, RateLimitFlag};
 pub use crds::CrdsArgs;
 pub use election::ElectionArgs;
 pub use import::{ConnectionName, ImportArgs, ImportError, Policy};
+pub use objects::{Kind, Named, ObjectError, WhereArgs, WhichArgs};
 pub use orphans::{OrphansArgs, OrphansError};
+pub use plugin::Plugin;
+pub use reconcile::ReconcileArgs;
+pub use resolve::{ResolveArgs, ResolveError};
 pub use run::{Ownership, RunArgs, RunError};
+pub use status::StatusArgs;
+pub use suspend::{ResumeArgs, SuspendArgs};
 pub use test_delivery::{Form, ObjectName, TestDeliveryArgs, TestDeliveryError};
 pub use validate::{Output, ValidateArgs};
+pub use waiting::WaitArgs;
+
+use plugin::Program;
 
 /// The arguments of the program.
 #[derive(Parser, Debug)]
@@ -53,6 +69,24 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Prints the custom resource definitions, or writes them to files
     Crds(CrdsArgs),
+    /// What people do.
+    #[command(flatten)]
+    People(PeopleCommand),
+}
+
+/// What people do with the program, also as `kubectl orion`.
+#[derive(Subcommand, Debug)]
+pub enum PeopleCommand {
+    /// Says of every Webhook what is wrong, since when, and what to do
+    Status(StatusArgs),
+    /// Has the operator look at Orion now, and try again what was refused
+    Reconcile(ReconcileArgs),
+    /// Stops all changes at Orion, except deletion
+    Suspend(SuspendArgs),
+    /// Goes on after suspend
+    Resume(ResumeArgs),
+    /// Shows what only a person can decide about a Webhook, and says the decision
+    Resolve(ResolveArgs),
     /// Checks manifests without a cluster, by the rules that the apiserver has for them
     Validate(ValidateArgs),
     /// Writes manifests for the webhooks that an Orion has already, so that the operator takes them over
@@ -94,6 +128,12 @@ pub enum Error {
     /// A delivery could not be tested.
     #[error(transparent)]
     TestDelivery(#[from] TestDeliveryError),
+    /// Objects could not be read or changed.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// Nothing was decided.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
 }
 
 impl Error {
@@ -104,8 +144,9 @@ impl Error {
             | Self::Orphans(OrphansError::Connection(error))
             | Self::Import(ImportError::Connection(error)) => error.is_usage(),
             Self::Import(ImportError::Instance(_)) => true,
+            Self::Object(ObjectError::Which | ObjectError::OnlyWebhooks(_)) => true,
             Self::File { .. } | Self::Output(_) | Self::Yaml(_) | Self::Run(_) | Self::Orphans(_) => false,
-            Self::Import(_) | Self::TestDelivery(_) => false,
+            Self::Import(_) | Self::TestDelivery(_) | Self::Object(_) | Self::Resolve(_) => false,
         }
     }
 }
@@ -124,22 +165,42 @@ fn install_tls_provider() {
 /// process with 2, which is clap's way.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.command {
-        Some(Command::Crds(args)) => crds::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
-        Some(Command::Orphans(args)) => orphans::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
-        Some(Command::Validate(args)) => validate::run(&args, &mut io::stdout().lock()),
-        Some(Command::Import(args)) => import::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
-        Some(Command::TestDelivery(args)) => test_delivery::run(&args, &mut io::stdout().lock()),
-        Some(Command::Completion(args)) => completion::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
-        Some(Command::Run(args)) => run::run(*args).map_err(Error::from),
-        None => run::run(cli.run).map_err(Error::from),
+    let program = Program::called(std::env::args_os().next().as_deref());
+    let result = match program {
+        Program::Operator => operator(Cli::parse()),
+        Program::Plugin => people(Plugin::parse().command, program),
     };
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("orion-operator: {error}");
+            eprintln!("{program}: {error}");
             if error.is_usage() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+fn operator(cli: Cli) -> Result<ExitCode, Error> {
+    match cli.command {
+        Some(Command::Crds(args)) => crds::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+        Some(Command::People(command)) => people(command, Program::Operator),
+        Some(Command::Run(args)) => run::run(*args).map_err(Error::from),
+        None => run::run(cli.run).map_err(Error::from),
+    }
+}
+
+fn people(command: PeopleCommand, program: Program) -> Result<ExitCode, Error> {
+    let mut out = io::stdout().lock();
+    match command {
+        // The one that has colours, where they are wanted.
+        PeopleCommand::Status(args) => status::run(&args, program, &mut anstream::AutoStream::auto(out)),
+        PeopleCommand::Reconcile(args) => reconcile::run(&args, program, &mut out),
+        PeopleCommand::Suspend(args) => suspend::suspend(&args, program, &mut out),
+        PeopleCommand::Resume(args) => suspend::resume(&args, program, &mut out),
+        PeopleCommand::Resolve(args) => resolve::run(&args, program, &mut out),
+        PeopleCommand::Validate(args) => validate::run(&args, &mut out),
+        PeopleCommand::Import(args) => import::run(&args, &mut out).map(|()| ExitCode::SUCCESS),
+        PeopleCommand::TestDelivery(args) => test_delivery::run(&args, &mut out),
+        PeopleCommand::Orphans(args) => orphans::run(&args, &mut out).map(|()| ExitCode::SUCCESS),
+        PeopleCommand::Completion(args) => completion::run(&args, program, &mut out).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -5,7 +5,7 @@ use crate::api::RESOLVE;
 
 /// A person's decision in the annotation `orion-operator.dev/resolve`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Decision<'a> {
+pub(crate) enum Decision<'a> {
     /// This Orion webhook is ours.
     Adopt(&'a str),
     /// POST again, whatever this attempt did.
@@ -16,7 +16,8 @@ pub(super) enum Decision<'a> {
     Abandon,
 }
 
-pub(super) fn decision(text: &str) -> Option<Decision<'_>> {
+/// Reads the annotation's value.
+pub(crate) fn decision(text: &str) -> Option<Decision<'_>> {
     let text = text.trim();
     match text.split_once('=') {
         Some(("adopt", id)) if !id.is_empty() => Some(Decision::Adopt(id)),
@@ -48,4 +49,4 @@ pub(super) fn is_to_recreate(view: &View<'_>) -> bool {
 }
 
 /// Stands for the token where a finalizer is all that is left of an attempt.
-pub(super) const NO_TOKEN: &str = "none";
+pub(crate) const NO_TOKEN: &str = "none";

@@ -37,6 +37,7 @@ mod tests;
 mod view;
 
 pub use attempt::attempt_text;
+pub(crate) use decision::{Decision, NO_TOKEN, decision};
 pub use facts::{
     Account, Call, CallKind, Connection, ConnectionFacts, Others, Round, SecretProblem, SecretValues, Settings,
     Trouble, desired, digest,

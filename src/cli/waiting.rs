@@ -1,0 +1,92 @@
+//! Waits until the operator has done what was asked for, and tells on the standard error how it goes.
+
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::time::Instant;
+
+pub(super) use self::verdict::Asked;
+use self::verdict::{Verdict, given_up, verdict};
+use super::Error;
+use super::objects::{Cluster, Object, ObjectError};
+use super::plugin::Program;
+use crate::api::parse_duration;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Whether to wait, and how long.
+#[derive(Args, Debug, Clone)]
+pub struct WaitArgs {
+    /// Wait until it is done and the object is Ready; else say why not, and exit with 1
+    #[arg(long)]
+    pub wait: bool,
+    /// With --wait: the longest time for all of them together
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+/// Waits for each; what came of it goes to `out`. Whether all went well.
+pub(super) async fn wait(
+    cluster: &Cluster,
+    asked: Vec<(Object, Asked)>,
+    args: &WaitArgs,
+    program: Program,
+    out: &mut impl Write,
+) -> Result<bool, Error> {
+    let deadline = Instant::now() + args.timeout;
+    let mut said: BTreeMap<String, String> = BTreeMap::new();
+    let mut went_well = true;
+    let mut waiting = asked;
+    loop {
+        let mut left = Vec::new();
+        for (object, asked) in waiting {
+            let name = object.named().to_string();
+            let found = match cluster.again(&object).await {
+                Ok(found) => found,
+                // The apiserver may be back in time.
+                Err(error @ (ObjectError::Timeout { .. } | ObjectError::Unreachable { .. })) => {
+                    tell(&mut said, &name, error.to_string());
+                    left.push((object, asked));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match verdict(found.as_ref(), &asked, program) {
+                Verdict::Done(why) => writeln!(out, "{name}: {why}")?,
+                Verdict::Failed(why) => {
+                    went_well = false;
+                    writeln!(out, "{name}: {why}")?;
+                }
+                Verdict::Waiting(why) => {
+                    tell(&mut said, &name, why);
+                    left.push((found.unwrap_or(object), asked));
+                }
+            }
+        }
+        waiting = left;
+        if waiting.is_empty() {
+            return Ok(went_well);
+        }
+        if Instant::now() >= deadline {
+            for (object, asked) in &waiting {
+                let why = given_up(object, asked, program);
+                writeln!(out, "{}: not within {} s: {why}", object.named(), args.timeout.as_secs())?;
+            }
+            return Ok(false);
+        }
+        tokio::time::sleep_until((Instant::now() + PAUSE).min(deadline)).await;
+    }
+}
+
+/// Only what is new.
+fn tell(said: &mut BTreeMap<String, String>, name: &str, why: String) {
+    if said.get(name) != Some(&why) {
+        eprintln!("{name}: {why}");
+        said.insert(name.to_owned(), why);
+    }
+}

@@ -4,6 +4,8 @@ mod age;
 mod detail;
 mod line;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 use std::process::ExitCode;

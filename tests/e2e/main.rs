@@ -12,6 +12,7 @@ mod fleet;
 mod gate;
 mod import;
 mod isolation;
+mod kubectl_orion;
 mod leader;
 mod lifecycle;
 mod login;

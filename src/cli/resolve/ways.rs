@@ -144,3 +144,101 @@ fn is_id(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'-');
     (1..=256).contains(&id.len()) && !id.starts_with('.') && id.bytes().all(is_plain)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cli::objects::Kind;
+
+    fn object(reason: Option<&str>, more: Value) -> Object {
+        let mut object = json!({
+            "apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook",
+            "metadata": {"name": "jobs", "namespace": "team-a", "generation": 1},
+            "spec": {"url": "https://hooks.example.com/", "userId": "u", "presenceName": "p"},
+            "status": {"observedGeneration": 1},
+        });
+        if let Some(reason) = reason {
+            object["status"]["conditions"] = json!([{
+                "type": "Ready", "status": "False", "reason": reason, "message": "m", "lastTransitionTime": "2026-11-27T03:00:00Z",
+            }]);
+        }
+        json_patch::merge(&mut object, &more);
+        Object::new(Kind::Webhook, serde_json::from_value(object).unwrap())
+    }
+
+    fn attempt() -> Value {
+        json!({"metadata": {"annotations": {"orion-operator.dev/create-attempt": "tok 2026-11-27T02:00:00Z abcdefgh"}}})
+    }
+
+    #[test]
+    fn what_is_open_is_what_the_operator_acts_on() {
+        let settled = json!({"metadata": attempt()["metadata"], "status": {"settledAttempt": "tok"}});
+        let stored = json!({"status": {"webhookId": "wh_1"}});
+        let deleting = |finalizer: &str| json!({"metadata": {"deletionTimestamp": "2026-11-27T03:00:00Z", "finalizers": [finalizer]}});
+        for (object, values) in [
+            (object(Some("CreateUnresolved"), attempt()), &["adopt=<id>", "retry=tok"][..]),
+            (object(Some("CreateUnresolved"), json!({})), &["adopt=<id>", "retry=none"]),
+            (object(Some("Conflict"), attempt()), &["adopt=<id>", "retry=tok"]),
+            (object(Some("Conflict"), settled), &[]),
+            (object(Some("MassDrift"), stored.clone()), &["recreate=wh_1"]),
+            (object(Some("EndpointChanged"), stored.clone()), &["recreate=wh_1"]),
+            (object(Some("MassDrift"), json!({})), &[]),
+            (object(Some("CreateUncertain"), attempt()), &[]),
+            (object(Some("Progressing"), attempt()), &[]),
+            (object(None, attempt()), &[]),
+            (object(Some("Synced"), stored), &[]),
+            (object(Some("Unauthorized"), json!({})), &[]),
+            (object(Some("Unauthorized"), deleting(FINALIZER)), &["abandon"]),
+            (object(None, deleting(FINALIZER)), &["abandon"]),
+            (object(Some("Deleting"), deleting("else.example/x")), &[]),
+        ] {
+            let found: Vec<String> = open(&object).iter().map(Way::value).collect();
+            assert_eq!(found, values, "{object:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_open_can_be_chosen() {
+        let unresolved = object(Some("CreateUnresolved"), attempt());
+        let choose = |value: &str| chosen(&unresolved, &open(&unresolved), value, Program::Plugin);
+        assert_eq!(choose("retry=tok").unwrap().value, "retry=tok");
+        let adopt = choose(" adopt=wh_7 ").unwrap();
+        assert_eq!(adopt.value, "adopt=wh_7");
+        assert!(adopt.does.contains("the webhook wh_7 at Orion"), "{}", adopt.does);
+        for value in [
+            "retry=other",
+            "retry=none",
+            "recreate=wh_1",
+            "abandon",
+            "adopt=<id>",
+            "adopt=",
+            "adopt=..",
+            "nonsense",
+            "",
+        ] {
+            let why = choose(value).unwrap_err();
+            assert!(why.contains("What fits: adopt=<id>, retry=tok"), "{value}: {why}");
+        }
+        let fine = object(Some("Synced"), json!({}));
+        assert!(chosen(&fine, &[], "abandon", Program::Plugin).unwrap_err().contains("nothing is to be decided"));
+    }
+
+    #[test]
+    fn what_is_open_is_told_with_commands_to_paste() {
+        let unresolved = object(Some("CreateUnresolved"), attempt());
+        let told = told(&unresolved, &open(&unresolved), Program::Plugin);
+        assert_eq!(
+            told,
+            "team-a/jobs is CreateUnresolved: m
+
+What you can decide:
+  kubectl orion resolve jobs -n team-a 'adopt=<id>'
+      the webhook <id> at Orion is this Webhook's: it is taken over, and nothing is created
+  kubectl orion resolve jobs -n team-a 'retry=tok'
+      the create took no effect: one is sent again. If it did take effect, there are two webhooks then
+"
+        );
+    }
+}

@@ -83,20 +83,39 @@ pub(super) fn write_text(text: &str, indent: usize, width: Option<usize>, out: &
     Ok(())
 }
 
-/// Broken at spaces. A word that is longer than a line stays whole: it may be an id or a part of a command.
+/// Broken at spaces. A word that is longer than a line stays whole, and so does a command, which is to be pasted: the
+/// terminal breaks those itself.
 pub(super) fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
     let Some(width) = width else { return vec![text.to_owned()] };
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
+    for piece in pieces(text) {
         match lines.last_mut() {
-            Some(line) if shown(line) + 1 + shown(word) <= width => {
+            Some(line) if shown(line) + 1 + shown(&piece) <= width => {
                 line.push(' ');
-                line.push_str(word);
+                line.push_str(&piece);
             }
-            Some(_) | None => lines.push(word.to_owned()),
+            Some(_) | None => lines.push(piece),
         }
     }
     lines
+}
+
+/// Words, and commands up to the end of their sentence.
+fn pieces(text: &str) -> Vec<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    let mut is_within_a_command = false;
+    for word in text.split(' ') {
+        match pieces.last_mut().filter(|_| is_within_a_command) {
+            Some(command) => {
+                command.push(' ');
+                command.push_str(word);
+            }
+            None => pieces.push(word.to_owned()),
+        }
+        let begins = matches!(word, "kubectl" | "orion-operator" | "flux");
+        is_within_a_command = (begins || is_within_a_command) && !word.ends_with(['.', ',', ';']);
+    }
+    pieces
 }
 
 /// Characters that a terminal shows.

@@ -102,3 +102,98 @@ fn with_step(object: &Object, program: Program) -> String {
         None => said(object),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// At generation 2, asked for a reconcile at `now`.
+    fn object(observed: i64, ready: &str, reason: &str, more: Value) -> Object {
+        let mut object = json!({
+            "apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook",
+            "metadata": {"name": "jobs", "namespace": "team-a", "generation": 2,
+                         "annotations": {"reconcile.fluxcd.io/requestedAt": "now"}},
+            "spec": {"url": "https://hooks.example.com/", "userId": "u", "presenceName": "p"},
+            "status": {"observedGeneration": observed, "lastHandledReconcileAt": "now", "conditions": [{
+                "type": "Ready", "status": ready, "reason": reason, "message": "m", "lastTransitionTime": "2026-11-27T03:00:00Z",
+            }]},
+        });
+        json_patch::merge(&mut object, &more);
+        Object::new(Kind::Webhook, serde_json::from_value(object).unwrap())
+    }
+
+    fn shape(object: &Object, asked: &Asked) -> &'static str {
+        match verdict(Some(object), asked, Program::Plugin) {
+            Verdict::Done(_) => "done",
+            Verdict::Failed(_) => "failed",
+            Verdict::Waiting(_) => "waiting",
+        }
+    }
+
+    #[test]
+    fn it_is_done_when_it_is_answered_and_ready() {
+        let reconcile = Asked::Reconcile("now".into());
+        let decision = |before: &str| Asked::Decision { value: "retry=tok".into(), before: before.into() };
+        let plain = || json!({});
+        let decided = json!({"metadata": {"annotations": {"orion-operator.dev/resolve": "retry=tok"}}});
+        let misfit = json!({"metadata": decided["metadata"], "status": {"conditions": [{
+            "type": "Ready", "status": "False", "reason": "CreateUnresolved", "lastTransitionTime": "2026-11-27T03:00:00Z",
+            "message": "m. The annotation orion-operator.dev/resolve: retry=tok fits nothing here and was left alone",
+        }]}});
+        for (object, asked, expected) in [
+            (object(2, "True", "Synced", plain()), &reconcile, "done"),
+            (
+                object(2, "True", "Synced", json!({"status": {"lastHandledReconcileAt": "before"}})),
+                &reconcile,
+                "waiting",
+            ),
+            (object(2, "True", "Synced", json!({"status": {"lastHandledReconcileAt": null}})), &reconcile, "waiting"),
+            (object(1, "True", "Synced", plain()), &reconcile, "waiting"),
+            (object(2, "False", "OrionUnavailable", plain()), &reconcile, "waiting"),
+            (object(2, "Unknown", "CreateUncertain", plain()), &reconcile, "waiting"),
+            (object(2, "False", "Rejected", plain()), &reconcile, "failed"),
+            (object(2, "False", "SecretNotFound", plain()), &reconcile, "failed"),
+            (object(2, "False", "Suspended", plain()), &reconcile, "failed"),
+            (object(2, "Unknown", "DryRun", plain()), &reconcile, "failed"),
+            (
+                object(2, "True", "Synced", json!({"metadata": {"deletionTimestamp": "2026-11-27T03:00:00Z"}})),
+                &reconcile,
+                "waiting",
+            ),
+            (object(1, "False", "Suspended", plain()), &Asked::Change, "waiting"),
+            (object(2, "True", "Synced", plain()), &Asked::Change, "done"),
+            (object(2, "False", "CreateUnresolved", decided.clone()), &decision("m"), "waiting"),
+            (object(2, "False", "CreateUnresolved", plain()), &decision("m"), "waiting"),
+            (object(2, "False", "CreateUnresolved", plain()), &decision("before"), "failed"),
+            (object(2, "False", "CreateUnresolved", misfit), &decision("m"), "failed"),
+            (object(2, "True", "Synced", plain()), &decision("m"), "done"),
+        ] {
+            assert_eq!(shape(&object, asked), expected, "{asked:?} {object:?}");
+        }
+    }
+
+    #[test]
+    fn gone_is_what_abandon_is_for() {
+        let abandon = Asked::Decision { value: "abandon".into(), before: String::new() };
+        assert_eq!(verdict(None, &abandon, Program::Plugin), Verdict::Done("gone".into()));
+        assert!(matches!(verdict(None, &Asked::Change, Program::Plugin), Verdict::Failed(_)));
+    }
+
+    #[test]
+    fn a_connection_is_waited_for_as_it_does_not_say_when_it_was_looked_at() {
+        let mut connection = object(2, "False", "Unauthorized", json!({}));
+        connection.kind = Kind::Connection;
+        assert_eq!(shape(&connection, &Asked::Reconcile("other".into())), "waiting");
+    }
+
+    #[test]
+    fn who_waited_in_vain_is_told_what_to_do() {
+        let reconcile = Asked::Reconcile("now".into());
+        let unseen = object(2, "True", "Synced", json!({"status": {"lastHandledReconcileAt": null}}));
+        assert!(given_up(&unseen, &reconcile, Program::Plugin).contains("no operator has answered. Look whether"));
+        let waiting = object(2, "False", "Timeout", json!({}));
+        assert!(given_up(&waiting, &reconcile, Program::Plugin).contains("Timeout: m. To do: wait"));
+    }
+}

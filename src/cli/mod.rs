@@ -1,6 +1,7 @@
 //! The command line.
 
 mod cluster;
+mod complete;
 mod completion;
 mod connection;
 mod crds;
@@ -165,8 +166,14 @@ fn install_tls_provider() {
 /// process with 2, which is clap's way.
 #[must_use]
 pub fn main() -> ExitCode {
-    let program = Program::called(std::env::args_os().next().as_deref());
+    let zeroth = std::env::args_os().next();
+    let program = Program::called(zeroth.as_deref());
     let result = match program {
+        Program::Plugin if plugin::is_to_complete(zeroth.as_deref()) => {
+            let words: Vec<String> =
+                std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            complete::run(&words, &mut io::stdout().lock())
+        }
         Program::Operator => operator(Cli::parse()),
         Program::Plugin => people(Plugin::parse().command, program),
     };

@@ -39,7 +39,7 @@ pub struct WhereArgs {
 
 /// Which objects: by name, or all that there are.
 #[derive(Args, Debug, Clone)]
-#[group(required = true, multiple = true)]
+#[group(skip)]
 pub struct WhichArgs {
     /// Names, like jobs or webhook/jobs
     #[arg(value_name = "NAME", conflicts_with_all = ["all", "selector", "all_namespaces"])]

@@ -11,6 +11,8 @@ use crate::api::Reason;
 
 /// The name by which kubectl finds a plugin called `orion`.
 const FILE: &str = "kubectl-orion";
+/// The name by which kubectl asks for the completion of it.
+const COMPLETE: &str = "kubectl_complete-orion";
 
 /// The arguments of `kubectl orion`.
 #[derive(Parser, Debug)]
@@ -37,8 +39,8 @@ pub(super) enum Program {
 impl Program {
     /// By the name of its file: that of a link, or of a copy.
     pub(super) fn called(zeroth: Option<&OsStr>) -> Self {
-        let file = zeroth.map(Path::new).and_then(Path::file_name);
-        if file == Some(OsStr::new(FILE)) { Self::Plugin } else { Self::Operator }
+        let is_plugin = is_called(FILE, zeroth) || is_to_complete(zeroth);
+        if is_plugin { Self::Plugin } else { Self::Operator }
     }
 
     /// As people type it.
@@ -72,6 +74,15 @@ impl Program {
     }
 }
 
+/// kubectl wants to know how a command line could go on.
+pub(super) fn is_to_complete(zeroth: Option<&OsStr>) -> bool {
+    is_called(COMPLETE, zeroth)
+}
+
+fn is_called(name: &str, zeroth: Option<&OsStr>) -> bool {
+    zeroth.map(Path::new).and_then(Path::file_name) == Some(OsStr::new(name))
+}
+
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -87,6 +98,7 @@ mod tests {
         for (zeroth, program) in [
             ("kubectl-orion", Program::Plugin),
             ("bin/kubectl-orion", Program::Plugin),
+            ("bin/kubectl_complete-orion", Program::Plugin),
             ("orion-operator", Program::Operator),
             ("kubectl-orion/orion-operator", Program::Operator),
             ("", Program::Operator),

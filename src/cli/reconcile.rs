@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Error;
-use super::objects::{Cluster, Kind, ObjectError, WhereArgs, WhichArgs, block_on};
+use super::objects::{Cluster, ObjectError, WhereArgs, WhichArgs, block_on};
 use super::plugin::Program;
 use super::waiting::{Asked, WaitArgs, wait};
 use crate::api::REQUESTED_AT;
@@ -42,18 +42,17 @@ pub(super) fn run(args: &ReconcileArgs, program: Program, out: &mut impl Write) 
             let changed =
                 cluster.merge(&object, json!({"metadata": {"annotations": {REQUESTED_AT: at}}}), false).await?;
             if args.waiting.wait {
-                eprintln!("{}: asked for", changed.named());
+                eprintln!("{}: asked for", changed.full_name());
                 asked.push((changed, Asked::Reconcile(at.clone())));
                 continue;
             }
-            let (named, argument) = (changed.named(), changed.argument());
-            let then = match (changed.is_suspended(), changed.kind) {
-                (true, _) => format!("it is suspended, so nothing is changed at Orion: {program} resume {argument}"),
-                (false, Kind::Webhook | Kind::Connection | Kind::ClusterConnection) => {
-                    format!("what came of it: {program} status {argument}")
-                }
+            let (name, argument) = (changed.full_name(), changed.argument());
+            let then = if changed.is_suspended() {
+                format!("it is suspended, so nothing is changed at Orion: {program} resume {argument}")
+            } else {
+                format!("what came of it: {program} status {argument}")
             };
-            writeln!(out, "{named}: asked for; {then}")?;
+            writeln!(out, "{name}: asked for; {then}")?;
         }
         let went_well = wait(&cluster, asked, &args.waiting, program, out).await?;
         Ok(if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })

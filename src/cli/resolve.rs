@@ -66,6 +66,12 @@ pub(super) fn run(args: &ResolveArgs, program: Program, out: &mut impl Write) ->
     })
 }
 
+/// The decisions that are open, as the annotation has them; an id is still to be put in.
+pub(super) fn values(object: &Object) -> Vec<String> {
+    let values = open(object).into_iter().map(|way| way.value());
+    values.map(|value| value.trim_end_matches("<id>").to_owned()).collect()
+}
+
 fn confirm(args: &ResolveArgs, object: &Object, choice: &Choice) -> Result<(), Error> {
     eprintln!("{}: {}", object.full_name(), printable(&choice.does));
     if args.yes {
@@ -92,12 +98,12 @@ async fn decide(
     let patch = json!({"metadata": {"annotations": {RESOLVE: choice.value}}});
     // It was decided on what was read, and holds for nothing else.
     let changed = cluster.merge(object, patch, true).await?;
-    let named = changed.named();
+    let name = changed.full_name();
     if !args.waiting.wait {
-        writeln!(out, "{named}: decided; what came of it: {program} status {}", changed.argument())?;
+        writeln!(out, "{name}: decided; what came of it: {program} status {}", changed.argument())?;
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{named}: decided");
+    eprintln!("{name}: decided");
     let before = object.ready().map(|ready| ready.message.clone()).unwrap_or_default();
     let asked = vec![(changed, Asked::Decision { value: choice.value, before })];
     let went_well = wait(cluster, asked, &args.waiting, program, out).await?;

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Error;
-use super::objects::{Cluster, Kind, ObjectError, WhereArgs, WhichArgs, block_on, put_back_by};
+use super::objects::{Cluster, Kind, Object, ObjectError, WhereArgs, WhichArgs, block_on, put_back_by};
 use super::plugin::Program;
 use super::waiting::{Asked, WaitArgs, wait};
 
@@ -62,7 +62,7 @@ async fn set(
     suspend: bool,
     program: Program,
     out: &mut impl Write,
-) -> Result<Vec<(super::objects::Object, Asked)>, Error> {
+) -> Result<Vec<(Object, Asked)>, Error> {
     // Before anything is changed.
     if let Some(other) = which.names.iter().find(|named| named.kind != Kind::Webhook) {
         return Err(ObjectError::OnlyWebhooks(other.clone()).into());
@@ -73,11 +73,11 @@ async fn set(
     }
     let mut asked = Vec::with_capacity(objects.len());
     for object in objects {
-        let named = object.named();
+        let name = object.full_name();
         let word = if suspend { "suspended" } else { "resumed" };
         if object.is_suspended() == suspend {
             let already = if suspend { "is suspended already" } else { "is not suspended" };
-            writeln!(out, "{named}: {already}")?;
+            writeln!(out, "{name}: {already}")?;
             asked.push((object, Asked::Change));
             continue;
         }
@@ -90,9 +90,9 @@ async fn set(
         } else {
             "Orion is brought to what is declared".to_owned()
         };
-        writeln!(out, "{named}: {word}; {then}")?;
+        writeln!(out, "{name}: {word}; {then}")?;
         if let Some(who) = put_back_by(&changed) {
-            eprintln!("{named}: {who}");
+            eprintln!("{name}: {who}");
         }
         asked.push((changed, Asked::Change));
     }

@@ -45,7 +45,7 @@ pub(super) async fn wait(
     loop {
         let mut left = Vec::new();
         for (object, asked) in waiting {
-            let name = object.named().to_string();
+            let name = object.full_name();
             let found = match cluster.again(&object).await {
                 Ok(found) => found,
                 // The apiserver may be back in time.
@@ -75,7 +75,7 @@ pub(super) async fn wait(
         if Instant::now() >= deadline {
             for (object, asked) in &waiting {
                 let why = given_up(object, asked, program);
-                writeln!(out, "{}: not within {} s: {why}", object.named(), args.timeout.as_secs())?;
+                writeln!(out, "{}: not within {} s: {why}", object.full_name(), args.timeout.as_secs())?;
             }
             return Ok(false);
         }

@@ -18,17 +18,23 @@ struct Kubectl {
 impl Kubectl {
     fn new() -> Self {
         let plugins = tempfile::tempdir().unwrap();
-        symlink(env!("CARGO_BIN_EXE_orion-operator"), plugins.path().join("kubectl-orion")).unwrap();
+        for name in ["kubectl-orion", "kubectl_complete-orion"] {
+            symlink(env!("CARGO_BIN_EXE_orion-operator"), plugins.path().join(name)).unwrap();
+        }
         Self { plugins }
     }
 
     /// `kubectl orion …`, as the administrator.
     async fn orion(&self, world: &World, args: &[&str]) -> Output {
+        self.run(world, &[&["orion"], args].concat()).await
+    }
+
+    async fn run(&self, world: &World, args: &[&str]) -> Output {
         let mut path = self.plugins.path().as_os_str().to_owned();
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap());
         let mut command = world.plane.kubectl();
-        command.env("PATH", path).arg("orion").args(args);
+        command.env("PATH", path).args(args);
         command.output().await.unwrap()
     }
 
@@ -124,7 +130,7 @@ fn connections_in_trouble_are_told_with_the_webhooks() {
 
         let table = kubectl.told(&world, &["status"], 0).await;
         let (_, connections) = table.split_once("Connections that are not ready:").unwrap();
-        assert!(entry(connections, "OrionConnection/acme")[0].contains("SecretNotFound"), "{table}");
+        assert!(entry(connections, "oconn/acme")[0].contains("SecretNotFound"), "{table}");
         for name in ["oconn/acme", "through"] {
             let full = kubectl.told(&world, &["status", name], 0).await;
             assert!(full.contains("OrionConnection") && full.contains("SecretNotFound"), "{full}");
@@ -132,7 +138,7 @@ fn connections_in_trouble_are_told_with_the_webhooks() {
         world.secret("absent", json!({"token": super::world::TOKEN})).await;
         world.connection_is("acme", "True", "Synced").await;
         let told = kubectl.told(&world, &["reconcile", "oconn/acme", "--wait"], 0).await;
-        assert!(told.contains("oconn/acme: Ready"), "{told}");
+        assert!(told.contains("/acme: Ready"), "{told}");
     });
 }
 
@@ -266,6 +272,29 @@ fn a_person_decides() {
 }
 
 #[test]
+fn kubectl_completes_it() {
+    run(async |world| {
+        let kubectl = Kubectl::new();
+        world.create("one-hook", spec("hook")).await;
+        world.create("another", spec("hook")).await;
+        let namespace = world.namespace.as_str();
+        for (line, expected) in [
+            (&["res"][..], &["resolve", "resume"][..]),
+            (&["reconcile", "-n", namespace, ""], &["another", "one-hook"]),
+            (&["status", "-n", namespace, "one"], &["one-hook"]),
+            (&["status", "--che"], &["--check"]),
+            (&["status", "--context", "none", ""], &[]),
+        ] {
+            let output = kubectl.run(&world, &[&["__complete", "orion"], line].concat()).await;
+            let told = String::from_utf8(output.stdout).unwrap();
+            let mut words: Vec<&str> = told.lines().filter(|line| !line.starts_with(':')).collect();
+            words.sort_unstable();
+            assert_eq!(words, expected, "{line:?}: {told}");
+        }
+    });
+}
+
+#[test]
 fn what_cannot_be_done_says_what_to_do() {
     run(async |world| {
         let kubectl = Kubectl::new();
@@ -274,7 +303,8 @@ fn what_cannot_be_done_says_what_to_do() {
         let words = format!("kubectl orion: there is no Webhook absent in the namespace {}", world.namespace);
         assert!(both(&absent).contains(&words), "{}", both(&absent));
         for (args, code, words) in [
-            (&["reconcile"][..], 2, "required"),
+            (&["reconcile"][..], 2, "say which"),
+            (&["reconcile", "-A"], 2, "say which"),
             (&["reconcile", "team-a/jobs"], 2, "jobs -n team-a"),
             (&["suspend", "oconn/x"], 2, "only a Webhook can"),
             (&["run"], 2, "run"),
@@ -299,6 +329,36 @@ fn what_cannot_be_done_says_what_to_do() {
                 both(&output)
             );
         }
+        // Somebody who may read these Webhooks, and nothing else: without --namespace it is that of the context.
+        let rights = json!({"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+             "metadata": {"name": "reader", "namespace": world.namespace},
+             "rules": [{"apiGroups": ["orion-operator.dev"], "resources": ["webhooks"], "verbs": ["get", "list"]}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+             "metadata": {"name": "reader", "namespace": world.namespace},
+             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+             "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": world.namespace}]},
+        ]});
+        world.plane.apply(&rights.to_string()).await.unwrap();
+        let file = nobody.to_str().unwrap();
+        let set = ["config", "set-context", "--current", "--namespace", &world.namespace, "--kubeconfig", file];
+        world.plane.kubectl_ok(&set).await.unwrap();
+        world.create("mine", spec("mine")).await;
+        let output = kubectl.orion(&world, &["status", "--kubeconfig", file]).await;
+        assert_eq!(output.status.code(), Some(0), "{}", both(&output));
+        for words in [" mine ", "you may not list the Webhooks of all namespaces", "orionconnections are not looked at"]
+        {
+            assert!(both(&output).contains(words), "{words}: {}", both(&output));
+        }
+        let output = kubectl.orion(&world, &["status", "mine", "--kubeconfig", file]).await;
+        assert!(both(&output).contains("Events:        not shown: you may not list Events"), "{}", both(&output));
+        for args in [&["status", "-A"][..], &["suspend", "mine"]] {
+            let output = kubectl.orion(&world, &[args, &["--kubeconfig", file]].concat()).await;
+            assert_eq!(output.status.code(), Some(1));
+            assert!(both(&output).contains("you may not "), "{}", both(&output));
+        }
+        world.deleted("mine").await;
+
         // The other name has the same commands.
         let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_orion-operator"))
             .args(["status", "-n", &world.namespace, "--kubeconfig", world.plane.admin_kubeconfig().to_str().unwrap()])

@@ -53,11 +53,15 @@ impl Object {
         self.meta.name.as_deref().unwrap_or_default()
     }
 
-    /// With its namespace, for people.
+    /// For people: with its namespace, and with its kind if that is not the usual one.
     pub(in crate::cli) fn full_name(&self) -> String {
-        match &self.meta.namespace {
+        let name = match &self.meta.namespace {
             Some(namespace) => format!("{namespace}/{}", self.name()),
             None => self.name().to_owned(),
+        };
+        match self.kind {
+            Kind::Webhook => name,
+            Kind::Connection | Kind::ClusterConnection => format!("{} {name}", self.kind.name()),
         }
     }
 

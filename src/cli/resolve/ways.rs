@@ -21,7 +21,7 @@ pub(super) enum Way {
 
 impl Way {
     /// As the annotation has it.
-    fn value(&self) -> String {
+    pub(super) fn value(&self) -> String {
         match self {
             Self::Adopt => "adopt=<id>".to_owned(),
             Self::Retry(token) => format!("retry={token}"),
@@ -41,7 +41,7 @@ impl Way {
             }
             Self::Recreate(id) => format!("{id} is given up: a new webhook is created, and nothing is deleted"),
             Self::Abandon => {
-                "the object is let go and nothing is sent to Orion: what is there stays, and delivers on".to_owned()
+                "as a last resort: the object is let go and nothing is sent to Orion: what is there stays, and delivers on".to_owned()
             }
         }
     }

@@ -29,7 +29,10 @@ pub(super) struct Told<'a> {
 /// Writes it; where `width` is given, text is broken into lines that fit.
 pub(super) fn write(told: &Told<'_>, width: Option<usize>, out: &mut impl Write) -> io::Result<()> {
     let line = told.line;
-    writeln!(out, "{} {}", line.kind, told.object.full_name())?;
+    match &line.namespace {
+        Some(namespace) => writeln!(out, "{} {namespace}/{}", line.kind, line.name)?,
+        None => writeln!(out, "{} {}", line.kind, line.name)?,
+    }
     for (label, value) in values(told) {
         write_value(&label, &value, width, out)?;
     }

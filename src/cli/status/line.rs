@@ -37,6 +37,9 @@ pub(super) struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     pub name: String,
+    /// As these commands take it, without its namespace.
+    #[serde(skip)]
+    pub named: String,
     pub standing: Standing,
     /// `True`, `False` or `Unknown`; nothing where no operator has said so.
     pub ready: Option<String>,
@@ -75,6 +78,7 @@ impl Line {
             kind: object.kind.name(),
             namespace: object.meta.namespace.clone(),
             name: object.name().to_owned(),
+            named: object.named().to_string(),
             standing: judged.standing,
             ready: ready.map(|ready| ready.status.clone()),
             reason: ready.map(|ready| printable(&ready.reason)),

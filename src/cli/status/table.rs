@@ -47,7 +47,7 @@ fn row(line: &Line, now: Timestamp) -> [String; 5] {
     };
     [
         or_none(&line.namespace),
-        if line.kind == "Webhook" { line.name.clone() } else { format!("{}/{}", line.kind, line.name) },
+        line.named.clone(),
         or_none(&line.ready),
         reason,
         line.since.map_or_else(|| "-".to_owned(), |since| age(since, now)),

@@ -162,7 +162,7 @@ impl Cluster {
             ListParams { label_selector: selector.map(str::to_owned), ..ListParams::default() }.limit(PAGE);
         let mut objects = Vec::new();
         loop {
-            let page = within(&what, api.list(&params)).await.map_err(|failed| failed.of_a_list(kind))?;
+            let page = within(&what, api.list(&params)).await.map_err(|failed| failed.explained(kind))?;
             let next = page.metadata.continue_.filter(|next| !next.is_empty());
             objects.extend(page.items.into_iter().map(|found| Object::new(kind, found)));
             match next {
@@ -214,7 +214,7 @@ impl Cluster {
         match within(&format!("read {named}"), self.api(object.kind, &scope).get(&named.name)).await {
             Ok(found) => Ok(Some(Object::new(object.kind, found)).filter(|found| found.meta.uid == object.meta.uid)),
             Err(failed) if failed.is_not_found() => Ok(None),
-            Err(failed) => Err(failed.of_a_list(object.kind)),
+            Err(failed) => Err(failed.explained(object.kind)),
         }
     }
 
@@ -223,7 +223,7 @@ impl Cluster {
             let namespace = named.kind.is_namespaced().then(|| self.namespace.clone());
             return ObjectError::NotFound(named.clone(), namespace);
         }
-        failed.of_a_list(named.kind)
+        failed.explained(named.kind)
     }
 }
 
@@ -244,7 +244,8 @@ impl Failed {
         }
     }
 
-    pub(super) fn of_a_list(self, kind: Kind) -> ObjectError {
+    /// In words, for a call where a 404 means that the kind is not there.
+    pub(super) fn explained(self, kind: Kind) -> ObjectError {
         let what = self.what;
         match self.error {
             None => ObjectError::Timeout { what },

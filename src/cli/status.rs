@@ -18,10 +18,10 @@ use kube::api::ListParams;
 use serde::Serialize;
 
 use self::line::{Line, Standing, Summary};
+use super::Error;
 use super::objects::{Cluster, Kind, Named, Object, ObjectError, Scope, WhereArgs, block_on, within};
 use super::plugin::Program;
 use super::test_delivery::Form;
-use super::{Error, objects};
 use crate::api::{ConnectionKind, WebhookSpec};
 
 /// Events that are shown.
@@ -78,62 +78,73 @@ pub(super) fn run(args: &StatusArgs, program: Program, out: &mut impl Write) -> 
 }
 
 async fn table(args: &StatusArgs, cluster: &Cluster, program: Program, out: &mut impl Write) -> Result<Report, Error> {
-    let selector = args.selector.as_deref();
-    let (scope, webhooks) = match &args.at.namespace {
-        Some(namespace) => {
-            let scope = Scope::Namespace(namespace.clone());
-            let webhooks = cluster.list(Kind::Webhook, &scope, selector).await?;
-            (scope, webhooks)
-        }
-        None => match cluster.list(Kind::Webhook, &Scope::All, selector).await {
-            Ok(webhooks) => (Scope::All, webhooks),
-            Err(ObjectError::Forbidden { .. }) if !args.all_namespaces => {
-                let namespace = &cluster.namespace;
-                eprintln!("you may not list the Webhooks of all namespaces: these are those of {namespace}");
-                let scope = Scope::Namespace(namespace.clone());
-                let webhooks = cluster.list(Kind::Webhook, &scope, selector).await?;
-                (scope, webhooks)
-            }
-            Err(error) => return Err(error.into()),
-        },
-    };
+    let (scope, webhooks) = webhooks(args, cluster).await?;
+    // Labels of Webhooks say nothing of connections.
+    let connections = if args.selector.is_none() { connections(cluster, &scope).await } else { Vec::new() };
     let now = Timestamp::now();
     let lines = |objects: &[Object]| {
         let mut lines: Vec<Line> = objects.iter().map(|object| Line::new(object, now, program)).collect();
         lines.sort_by(Line::worst_first);
         lines
     };
-    let mut connections = Vec::new();
-    // They have labels of their own.
-    let kinds: &[Kind] = if selector.is_none() { &[Kind::Connection, Kind::ClusterConnection] } else { &[] };
-    for kind in kinds {
-        match cluster.list(*kind, &scope, None).await {
-            Ok(found) => connections.extend(found),
-            Err(error) => eprintln!("{} are not looked at: {error}", kind.plural()),
-        }
-    }
     let webhooks = lines(&webhooks);
     let report = Report { summary: Summary::of(&webhooks), webhooks, connections: lines(&connections) };
+    if report.webhooks.is_empty() {
+        eprintln!("{}", none(&scope, args.selector.is_some()));
+    }
     if args.output == Form::Text {
-        if report.webhooks.is_empty() {
-            eprintln!("{}", none(&scope, selector));
-        }
-        let troubled: Vec<&Line> = report.connections.iter().filter(|line| line.standing != Standing::Ready).collect();
-        let webhooks: Vec<&Line> = report.webhooks.iter().collect();
-        table::write(&webhooks, now, width(), out)?;
-        if !troubled.is_empty() {
-            writeln!(out, "\nConnections that are not ready:")?;
-            table::write(&troubled, now, width(), out)?;
-        }
-        if !report.webhooks.is_empty() {
-            writeln!(out, "\n{}", report.summary)?;
-        }
+        show(&report, now, out)?;
     }
     Ok(report)
 }
 
-fn none(scope: &Scope, selector: Option<&str>) -> String {
-    let with = if selector.is_some() { " with these labels" } else { "" };
+/// The Webhooks, and of where they are.
+async fn webhooks(args: &StatusArgs, cluster: &Cluster) -> Result<(Scope, Vec<Object>), ObjectError> {
+    let list = async |scope: Scope| {
+        let found = cluster.list(Kind::Webhook, &scope, args.selector.as_deref()).await;
+        found.map(|found| (scope, found))
+    };
+    if let Some(namespace) = &args.at.namespace {
+        return list(Scope::Namespace(namespace.clone())).await;
+    }
+    match list(Scope::All).await {
+        Err(ObjectError::Forbidden { .. }) if !args.all_namespaces => {
+            let namespace = &cluster.namespace;
+            eprintln!("you may not list the Webhooks of all namespaces: these are those of {namespace}");
+            list(Scope::Namespace(namespace.clone())).await
+        }
+        result => result,
+    }
+}
+
+/// The connections, as far as they may be read.
+async fn connections(cluster: &Cluster, scope: &Scope) -> Vec<Object> {
+    let mut connections = Vec::new();
+    for kind in [Kind::Connection, Kind::ClusterConnection] {
+        match cluster.list(kind, scope, None).await {
+            Ok(found) => connections.extend(found),
+            Err(error) => eprintln!("{} are not looked at: {error}", kind.plural()),
+        }
+    }
+    connections
+}
+
+fn show(report: &Report, now: Timestamp, out: &mut impl Write) -> std::io::Result<()> {
+    let webhooks: Vec<&Line> = report.webhooks.iter().collect();
+    let troubled: Vec<&Line> = report.connections.iter().filter(|line| line.standing != Standing::Ready).collect();
+    table::write(&webhooks, now, width(), out)?;
+    if !troubled.is_empty() {
+        writeln!(out, "\nConnections that are not ready:")?;
+        table::write(&troubled, now, width(), out)?;
+    }
+    if !webhooks.is_empty() {
+        writeln!(out, "\n{}", report.summary)?;
+    }
+    Ok(())
+}
+
+fn none(scope: &Scope, with_labels: bool) -> String {
+    let with = if with_labels { " with these labels" } else { "" };
     match scope {
         Scope::All => format!("There are no Webhooks{with} in this cluster"),
         Scope::Namespace(namespace) => {
@@ -191,7 +202,7 @@ async fn events(cluster: &Cluster, object: &Object) -> Result<Vec<Event>, String
     let uid = object.meta.uid.as_deref().unwrap_or_default();
     let params = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
     let found = within("list Events", api.list(&params)).await;
-    let mut events = found.map_err(|failed| failed.of_a_list(objects::Kind::Webhook).to_string())?.items;
+    let mut events = found.map_err(|failed| failed.explained(Kind::Webhook).to_string())?.items;
     events.sort_by_key(detail::last_seen);
     Ok(events.split_off(events.len().saturating_sub(EVENTS)))
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Error;
 use super::objects::{Cluster, Kind, Object, ObjectError, WhereArgs, WhichArgs, block_on, put_back_by};
@@ -45,7 +45,7 @@ pub(super) fn suspend(args: &SuspendArgs, program: Program, out: &mut impl Write
     })
 }
 
-/// Takes it back, and waits where that is wanted.
+/// Takes it out, and waits where that is wanted.
 pub(super) fn resume(args: &ResumeArgs, program: Program, out: &mut impl Write) -> Result<ExitCode, Error> {
     block_on(async {
         let cluster = Cluster::connect(&args.at).await.map_err(ObjectError::from)?;
@@ -81,7 +81,9 @@ async fn set(
             asked.push((object, Asked::Change));
             continue;
         }
-        let changed = cluster.merge(&object, json!({"spec": {"suspend": suspend}}), false).await?;
+        // Taken out rather than set to false: nothing of ours is left in the way of who applies the object.
+        let wanted = if suspend { json!(true) } else { Value::Null };
+        let changed = cluster.merge(&object, json!({"spec": {"suspend": wanted}}), false).await?;
         let then = if suspend {
             format!(
                 "nothing is changed at Orion any more, except by a deletion. To go on: {program} resume {}",

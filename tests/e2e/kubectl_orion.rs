@@ -204,6 +204,7 @@ fn a_webhook_is_suspended_and_resumed() {
         let told = kubectl.told(&world, &["resume", "hook", "--wait"], 0).await;
         assert!(told.contains("hook: resumed") && told.contains("hook: Ready"), "{told}");
         assert_eq!(world.at_orion("hook")[0].user_id, "user-43");
+        assert_eq!(world.get("hook").await.spec.suspend, None);
         assert!(kubectl.told(&world, &["resume", "--all"], 0).await.contains("hook: is not suspended"));
     });
 }

@@ -152,7 +152,7 @@ fn full(object: Value, connection: Option<Result<Line, String>>) -> String {
 }
 
 fn plain(out: &[u8]) -> String {
-    anstream::adapter::strip_str(&String::from_utf8(out.to_vec()).unwrap()).to_string()
+    anstream::adapter::strip_str(std::str::from_utf8(out).unwrap()).to_string()
 }
 
 #[test]

@@ -25,6 +25,28 @@ fn completion_for_every_shell_knows_commands_and_flags() {
     assert_eq!(run(&["completion", "tcsh"]).status.code(), Some(2));
 }
 
+/// As a link of that name does.
+#[test]
+fn under_the_name_of_a_plugin_it_speaks_as_one() {
+    use std::os::unix::process::CommandExt;
+    let run = |args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_orion-operator"))
+            .arg0("/some/where/kubectl-orion")
+            .args(args)
+            .output()
+            .unwrap()
+    };
+    let help = text(&run(&["status", "--help"]).stdout);
+    assert!(help.contains("Usage: kubectl orion status"), "{help}");
+    assert!(text(&run(&["completion", "bash"]).stdout).contains("kubectl-orion"));
+    let error = run(&["status", "--kubeconfig", "/none"]);
+    assert_eq!(error.status.code(), Some(1));
+    assert!(text(&error.stderr).starts_with("kubectl orion: "), "{}", text(&error.stderr));
+    for command in ["run", "crds"] {
+        assert_eq!(run(&[command]).status.code(), Some(2), "{command} is not for kubectl");
+    }
+}
+
 #[test]
 fn bash_takes_the_script() {
     let script = text(&run(&["completion", "bash"]).stdout);

@@ -3,12 +3,12 @@
 use std::os::unix::fs::symlink;
 use std::process::Output;
 
-use devkit::sim::{Action, Config, Fault, OpenApi, Operation};
+use devkit::sim::{Action, Config, Fault, OpenApi, Operation, Sim};
 use kube::api::DeleteParams;
 use orion_operator::api::{CREATE_ATTEMPT, RESOLVE};
 use serde_json::{Value, json};
 
-use super::world::{World, id, message, run, run_with, spec, until};
+use super::world::{TOKEN, World, id, message, run, run_with, spec, until};
 
 /// A folder on the PATH with the plugin, in which kubectl finds it.
 struct Kubectl {
@@ -135,7 +135,7 @@ fn connections_in_trouble_are_told_with_the_webhooks() {
             let full = kubectl.told(&world, &["status", name], 0).await;
             assert!(full.contains("OrionConnection") && full.contains("SecretNotFound"), "{full}");
         }
-        world.secret("absent", json!({"token": super::world::TOKEN})).await;
+        world.secret("absent", json!({"token": TOKEN})).await;
         world.connection_is("acme", "True", "Synced").await;
         let told = kubectl.told(&world, &["reconcile", "oconn/acme", "--wait"], 0).await;
         assert!(told.contains("/acme: Ready"), "{told}");
@@ -269,6 +269,29 @@ fn a_person_decides() {
         assert!(full.contains("Held by orion-operator.dev/webhook") && full.contains("resolve plain"), "{full}");
         let told = kubectl.told(&world, &["resolve", "plain", "abandon", "--yes", "--wait"], 0).await;
         assert!(told.contains("plain: gone"), "{told}");
+    });
+}
+
+#[test]
+fn a_person_gives_up_what_is_at_another_endpoint() {
+    run(async |mut world| {
+        let kubectl = Kubectl::new();
+        let mut operator = world.operator(&[]).await;
+        world.create("hook", spec("moved")).await;
+        let first = id(&world.synced("hook").await);
+        operator.stop().await;
+        world.sim = Sim::start(Config { static_tokens: vec![TOKEN.into()], ..Config::default() }).await.unwrap();
+        let _operator = world.operator(&[]).await;
+        world.ready("hook", "False", "EndpointChanged").await;
+        let table = kubectl.told(&world, &["status"], 0).await;
+        let command = format!("kubectl orion resolve hook -n {}", world.namespace);
+        assert!(table.contains(&format!("To do: decide: {command}")), "{table}");
+        let recreate = format!("recreate={first}");
+        let ways = kubectl.told(&world, &["resolve", "hook"], 0).await;
+        assert!(ways.contains(&format!("{command} '{recreate}'")), "{ways}");
+        let told = kubectl.told(&world, &["resolve", "hook", &recreate, "--yes", "--wait"], 0).await;
+        assert!(told.contains("hook: Ready"), "{told}");
+        assert_eq!(world.at_orion("moved").len(), 1);
     });
 }
 

@@ -179,6 +179,8 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
+        // Whoever read it has seen enough, as `head` does.
+        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{program}: {error}");
             if error.is_usage() { ExitCode::from(2) } else { ExitCode::FAILURE }

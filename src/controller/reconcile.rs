@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use rand::RngExt;
@@ -20,6 +19,7 @@ use super::connections::{ConnectionHandle, Reached};
 use super::context::{Context, Entry, Guarded};
 use super::ended::{self, Ended};
 use super::patch::{self, ApiError};
+use super::queue::Again;
 use super::undecodable;
 use super::watch::prune;
 use crate::api::Webhook;
@@ -68,7 +68,7 @@ pub enum ReconcileError {
     outcome = Empty,
     milliseconds = Empty,
 ))]
-pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Again, ReconcileError> {
     let metrics = &context.metrics;
     let (under_way, result) = match &guarded.0 {
         Ok(cached) => {
@@ -84,7 +84,7 @@ pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<A
             };
             // Who has not begun when the process is asked to stop does not begin.
             let Some(_places) = context.stop.run_until_cancelled(places).await else {
-                return Ok(Action::await_change());
+                return Ok(Again::on_change());
             };
             drop(in_line);
             (metrics.webhooks.begins(), bounded(&context, cached.clone()).await)
@@ -162,7 +162,7 @@ impl<'a> Reconcile<'a> {
     async fn run(mut self) -> Result<Ended, ReconcileError> {
         let context = self.context;
         if self.entry.released {
-            return Ok(Ended::done(Action::await_change()));
+            return Ok(Ended::done(Again::on_change()));
         }
         let webhook = Arc::clone(&self.webhook);
         match self.patiently(context.reach(&webhook)).await {
@@ -180,7 +180,7 @@ impl<'a> Reconcile<'a> {
             if context.stop.is_cancelled() && begins_something(&step) {
                 debug!("the process was asked to stop");
                 context.remember(&self.key, &self.entry);
-                return Ok(Ended::done(Action::await_change()));
+                return Ok(Ended::done(Again::on_change()));
             }
             if self.is_cut_off(&step) {
                 debug!("the connection is another one by now, or not for this Webhook any more");
@@ -256,7 +256,7 @@ impl<'a> Reconcile<'a> {
     }
 
     /// It is not known yet how the connection stands: whoever finds out brings the Webhook back. What takes longer is told.
-    async fn wait_for_connection(&mut self) -> Result<Action, ApiError> {
+    async fn wait_for_connection(&mut self) -> Result<Again, ApiError> {
         let now = self.context.clock.boot();
         let since = *self.entry.waiting.get_or_insert(now);
         let waited = now.saturating_sub(since);
@@ -274,7 +274,7 @@ impl<'a> Reconcile<'a> {
         }
         self.context.remember(&self.key, &self.entry);
         let again = [TOGETHER, PATIENCE].into_iter().find(|wait| *wait > waited);
-        Ok(Action::requeue(again.map_or(STILL_WAITING, |wait| wait - waited)))
+        Ok(Again::after(again.map_or(STILL_WAITING, |wait| wait - waited)))
     }
 
     /// The facts of this moment, and what to do.

@@ -42,6 +42,9 @@ pub struct Settings {
     /// How long objects are to come at each rate.
     #[arg(long, default_value_t = 20)]
     load_seconds: u32,
+    /// Nothing but the cold sync.
+    #[arg(long)]
+    cold_only: bool,
     /// Without the floor.
     #[arg(long)]
     without_floor: bool,

@@ -56,56 +56,62 @@ pub enum ReconcileError {
     Restless,
 }
 
-/// Brings one Webhook a step further, or to rest.
+/// Brings one Webhook a step further, or to rest, when it has its place among those that are at work.
 ///
 /// # Errors
 /// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
-#[tracing::instrument(skip_all, fields(
+pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Again, ReconcileError> {
+    // One that does not decode costs little, and waits for nobody.
+    let decoded = guarded.0.as_ref().ok();
+    let in_line = decoded.map(|_| context.metrics.line.enter());
+    let share = decoded.and_then(|cached| context.registry.share(cached));
+    let places = async {
+        // In this order: who waits for its share takes no place from others.
+        let share = match &share {
+            Some(share) => share.acquire().await.ok(),
+            None => None,
+        };
+        let slot = match decoded {
+            Some(_) => context.slots.acquire().await.ok(),
+            None => None,
+        };
+        (share, slot)
+    };
+    // Who has not begun when the process is asked to stop does not begin.
+    let Some(_places) = context.stop.run_until_cancelled(places).await else {
+        return Ok(Again::on_change());
+    };
+    drop(in_line);
+    // Boxed: thousands may wait for their place, and need not be as large as one that is at work.
+    Box::pin(in_its_place(&guarded, &context)).await
+}
+
+#[tracing::instrument(name = "reconcile", skip_all, fields(
     kind = %"Webhook",
-    object = %path(&guarded),
+    object = %path(guarded),
     generation = guarded.meta().generation,
     step = Empty,
     outcome = Empty,
     milliseconds = Empty,
 ))]
-pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Again, ReconcileError> {
-    let metrics = &context.metrics;
-    let (under_way, result) = match &guarded.0 {
-        Ok(cached) => {
-            let in_line = metrics.line.enter();
-            // In this order: who waits for its share takes no place from others.
-            let share = context.registry.share(cached);
-            let places = async {
-                let share = match &share {
-                    Some(share) => share.acquire().await.ok(),
-                    None => None,
-                };
-                (share, context.slots.acquire().await)
-            };
-            // Who has not begun when the process is asked to stop does not begin.
-            let Some(_places) = context.stop.run_until_cancelled(places).await else {
-                return Ok(Again::on_change());
-            };
-            drop(in_line);
-            (metrics.webhooks.begins(), bounded(&context, cached.clone()).await)
-        }
+async fn in_its_place(guarded: &Guarded, context: &Context) -> Result<Again, ReconcileError> {
+    let under_way = context.metrics.webhooks.begins();
+    let result = match &guarded.0 {
+        Ok(cached) => bounded(context, cached).await,
         Err(invalid) => {
             // The decoder's own words can quote the object's values, so they are left out.
             warn!("the stored object does not decode as a Webhook; the others are served on");
-            let under_way = metrics.webhooks.begins();
-            let result = undecodable::reconcile(&context, &invalid.metadata).await;
-            (under_way, result.map(Ended::done).map_err(ReconcileError::from))
+            undecodable::reconcile(context, &invalid.metadata).await.map(Ended::done).map_err(ReconcileError::from)
         }
     };
-    ended::end(&metrics.webhooks, under_way, result)
+    ended::end(&context.metrics.webhooks, under_way, result)
 }
 
 /// The reconcile of one that has its place.
-async fn bounded(context: &Context, cached: Webhook) -> Result<Ended, ReconcileError> {
+async fn bounded(context: &Context, cached: &Webhook) -> Result<Ended, ReconcileError> {
     // Without the version, of which nothing is to be kept.
     let key = ObjectRef::new(&cached.name_any()).within(&cached.namespace().unwrap_or_default());
-    // Boxed: thousands may wait for their place, and need not be as large as one that is at work.
-    let work = Box::pin(AssertUnwindSafe(Reconcile::new(context, key, cached).run()).catch_unwind());
+    let work = AssertUnwindSafe(Reconcile::new(context, key, cached.clone()).run()).catch_unwind();
     match tokio::time::timeout(DEADLINE, work).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(ReconcileError::Panic),
@@ -347,4 +353,20 @@ pub(super) fn new_token(chance: &mut StdRng) -> String {
 fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
     let number = |webhook: &Webhook| webhook.resource_version().and_then(|version| version.parse::<u64>().ok());
     ours.uid() == cached.uid() && matches!((number(ours), number(cached)), (Some(ours), Some(cached)) if ours > cached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F: Future>(_: impl Fn(Arc<Guarded>, Arc<Context>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Thousands wait at the start, each with one of these.
+    #[test]
+    fn one_that_waits_for_its_place_is_small() {
+        let size = size(reconcile);
+        assert!(size <= 1024, "{size} bytes");
+    }
 }

@@ -22,5 +22,5 @@ pub use connections::{ConnectionHandle, ConnectionKey, ConnectionSettings, Terms
 pub use context::{Context, ContextConfig};
 pub use patch::ApiError;
 pub(crate) use patch::within;
-pub use reconcile::{ReconcileError, reconcile};
+pub use reconcile::ReconcileError;
 pub use watch::{APISERVER_SILENCE, Watching, run};

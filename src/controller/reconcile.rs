@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use rand::RngExt;
 use rand::distr::{Alphanumeric, SampleString};
@@ -60,21 +60,33 @@ pub enum ReconcileError {
 ///
 /// # Errors
 /// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
-pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Again, ReconcileError> {
+pub(super) async fn reconcile(
+    key: ObjectRef<Webhook>,
+    store: Store<Guarded>,
+    context: Arc<Context>,
+) -> Result<Again, ReconcileError> {
+    let named = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
+    let gone = || {
+        context.forget(&key);
+        Ok(Again::on_change())
+    };
     // One that does not decode costs little, and waits for nobody.
-    let decoded = guarded.0.as_ref().ok();
-    let in_line = decoded.map(|_| context.metrics.line.enter());
-    let share = decoded.and_then(|cached| context.registry.share(cached));
+    let Some(shares) = store.get(&named).map(|guarded| {
+        let decoded = guarded.0.as_ref().ok();
+        decoded.map(|cached| context.registry.share(cached))
+    }) else {
+        return gone();
+    };
+    let in_line = shares.as_ref().map(|_| context.metrics.line.enter());
+    let needs_slot = shares.is_some();
+    let share = shares.flatten();
     let places = async {
         // In this order: who waits for its share takes no place from others.
         let share = match &share {
             Some(share) => share.acquire().await.ok(),
             None => None,
         };
-        let slot = match decoded {
-            Some(_) => context.slots.acquire().await.ok(),
-            None => None,
-        };
+        let slot = if needs_slot { context.slots.acquire().await.ok() } else { None };
         (share, slot)
     };
     // Who has not begun when the process is asked to stop does not begin.
@@ -82,6 +94,8 @@ pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<A
         return Ok(Again::on_change());
     };
     drop(in_line);
+    // As it is now, not as it was when the wait began.
+    let Some(guarded) = store.get(&named) else { return gone() };
     // Boxed: thousands may wait for their place, and need not be as large as one that is at work.
     Box::pin(in_its_place(&guarded, &context)).await
 }
@@ -350,7 +364,7 @@ pub(super) fn new_token(chance: &mut StdRng) -> String {
 }
 
 /// `ours` was written after `cached` was read.
-fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
+pub(super) fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
     let number = |webhook: &Webhook| webhook.resource_version().and_then(|version| version.parse::<u64>().ok());
     ours.uid() == cached.uid() && matches!((number(ours), number(cached)), (Some(ours), Some(cached)) if ours > cached)
 }
@@ -359,7 +373,7 @@ fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
 mod tests {
     use super::*;
 
-    fn size<F: Future>(_: impl Fn(Arc<Guarded>, Arc<Context>) -> F) -> usize {
+    fn size<F: Future>(_: impl Fn(ObjectRef<Webhook>, Store<Guarded>, Arc<Context>) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -163,9 +163,14 @@ fn reconcile_webhooks(
     events: impl Stream<Item = watcher::Result<Guarded>> + Send + 'static,
     changes: mpsc::UnboundedReceiver<ObjectRef<Guarded>>,
 ) -> BoxFuture<'static, ()> {
-    let changed = events.filter_map(|event| {
+    let watching = Arc::clone(context);
+    let changed = events.filter_map(move |event| {
         let key = match event {
-            Ok(guarded) => Some(key_of(&guarded)),
+            Ok(guarded) => {
+                let key = key_of(&guarded);
+                watching.caught_up(&key, &guarded);
+                Some(key)
+            }
             Err(error) => {
                 tell_watch_error("Webhooks", &error);
                 None
@@ -178,15 +183,16 @@ fn reconcile_webhooks(
     let stop = context.stop.clone();
     let begin = move |key: &ObjectRef<Webhook>| {
         let stored = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
-        let Some(guarded) = store.get(&stored) else {
+        if store.get(&stored).is_none() {
             context.forget(key);
             return None;
-        };
-        let (context, key) = (Arc::clone(&context), key.clone());
+        }
+        let (context, store, key) = (Arc::clone(&context), store.clone(), key.clone());
         Some(async move {
             let failed = || backoff(context.count_error(&key), chance(&*context.clock).random());
             // The error was told by the reconcile itself.
-            reconcile(guarded, Arc::clone(&context)).await.unwrap_or_else(|_| Again::after(failed()))
+            let again = reconcile(key.clone(), store, Arc::clone(&context)).await;
+            again.unwrap_or_else(|_| Again::after(failed()))
         })
     };
     async move { queue::serve(stream::select(changed, woken), is_filled.wait_until_ready(), stop, begin).await }.boxed()

@@ -98,6 +98,11 @@ fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
             Err(failure) => check_failed(view, failure),
         };
     }
+    let adopted = view.webhook.spec.adopt.as_ref().map(|adopt| adopt.id.as_str());
+    if view.round.remote.as_ref().is_some_and(|(read, _)| Some(read.as_str()) == adopted) {
+        // The one to adopt in its place was read, for which the stored one was found to be gone before.
+        return gone::plan(view, connection, id);
+    }
     let by_list = connection.capabilities.list != Support::Absent;
     let by_get = connection.capabilities.get != Support::Absent;
     match &view.round.list {

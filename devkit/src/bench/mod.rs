@@ -5,6 +5,7 @@ mod count;
 mod fleet;
 mod floor;
 mod machine;
+mod plot;
 mod report;
 mod round;
 mod subject;
@@ -16,6 +17,7 @@ use anyhow::{Context, Result};
 use rand::seq::SliceRandom;
 
 pub use floor::{FloorArgs, floor};
+pub use plot::{PlotArgs, plot};
 
 use machine::Machine;
 use report::Report;

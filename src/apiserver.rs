@@ -24,8 +24,8 @@ use crate::metrics::Metrics;
 #[error("this process leads no longer, and writes nothing")]
 struct Closed;
 
-/// A client whose calls are counted in `metrics` and whose writes end with `fence`. With `health` its lists and watches are told there: for what fills caches, as
-/// that is repeated until it works.
+/// A client whose calls are counted in `metrics` and whose writes end with `fence`. With `health` its lists and watches are
+/// told there: for what fills caches, as that is repeated until it works.
 ///
 /// # Errors
 /// The configuration does not make sense: certificates that cannot be read, most often.

@@ -15,3 +15,4 @@ pub mod orion;
 pub mod plan;
 pub mod server;
 pub mod telemetry;
+pub mod version;

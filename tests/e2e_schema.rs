@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
+#[path = "common/strict.rs"]
+mod strict;
 
 use std::time::{Duration, Instant};
 
@@ -14,18 +16,7 @@ use common::{KINDS, Kind};
 use devkit::control_plane::{ControlPlane, Options};
 use kube::Client;
 use serde_json::{Map, Value, json};
-
-const WEBHOOKS: &str = "/apis/orion-operator.dev/v1alpha1/namespaces/default/webhooks";
-const CONNECTIONS: &str = "/apis/orion-operator.dev/v1alpha1/namespaces/default/orionconnections";
-const CLUSTER_CONNECTIONS: &str = "/apis/orion-operator.dev/v1alpha1/clusterorionconnections";
-
-fn path(kind: &Kind) -> &'static str {
-    match kind.name {
-        "Webhook" => WEBHOOKS,
-        "OrionConnection" => CONNECTIONS,
-        _ => CLUSTER_CONNECTIONS,
-    }
-}
+use strict::{CLUSTER_CONNECTIONS, CONNECTIONS, WEBHOOKS, install, path, send};
 
 /// One control plane for all, as its start is most of the time.
 #[tokio::test]
@@ -46,53 +37,6 @@ async fn the_definitions_on_a_real_apiserver() -> Result<()> {
     kubectl_explains_every_field(&plane).await
 }
 
-async fn install(plane: &ControlPlane) -> Result<()> {
-    plane.kubectl_ok(&["apply", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/crds")]).await?;
-    plane.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).await?;
-    // Established comes a moment before the first request is served.
-    let deadline = Instant::now() + Duration::from_secs(30);
-    for plural in ["webhooks", "orionconnections", "clusterorionconnections"] {
-        while let Err(error) = plane.kubectl_ok(&["get", plural]).await {
-            ensure!(Instant::now() < deadline, "{plural} are not served: {error:#}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-    Ok(())
-}
-
-/// What a refusal names: the fields of its causes, or the whole message where it has none.
-#[derive(Debug)]
-struct Refusal {
-    fields: Vec<String>,
-    message: String,
-}
-
-impl Refusal {
-    /// Unknown fields are found while decoding, and then the message names them instead of a cause.
-    fn names(&self, field: &str) -> bool {
-        self.fields.iter().any(|found| found == field) || self.message.contains(&format!("unknown field \"{field}\""))
-    }
-}
-
-/// Sends an object with strict field validation, as kubectl does.
-async fn send(client: &Client, method: &str, path: &str, object: &Value) -> Result<Result<Value, Refusal>> {
-    let separator = if path.contains('?') { '&' } else { '?' };
-    let request = http::Request::builder()
-        .method(method)
-        .uri(format!("{path}{separator}fieldValidation=Strict"))
-        .header("content-type", if method == "PATCH" { "application/apply-patch+yaml" } else { "application/json" })
-        .body(serde_json::to_vec(object)?)?;
-    match client.request::<Value>(request).await {
-        Ok(answer) => Ok(Ok(answer)),
-        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 422) => {
-            let causes = status.details.map(|details| details.causes).unwrap_or_default();
-            let fields = causes.into_iter().map(|cause| cause.field).collect();
-            Ok(Err(Refusal { fields, message: status.message }))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
 fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -107,7 +51,7 @@ fn without_nulls(value: &Value) -> Value {
 async fn every_case_has_the_same_verdict(client: &Client, kind: &Kind) -> Result<()> {
     let mut wrong = Vec::new();
     for case in (kind.cases)() {
-        let answer = send(client, "POST", &format!("{}?dryRun=All", path(kind)), &case.object).await;
+        let answer = send(client, "POST", &format!("{}?dryRun=All", path(kind.name)), &case.object).await;
         match (answer.with_context(|| case.name.clone())?, case.refused_at) {
             (Ok(stored), None) => {
                 // Nothing is added under spec: what was applied is what is read.
@@ -128,7 +72,7 @@ async fn every_case_has_the_same_verdict(client: &Client, kind: &Kind) -> Result
 }
 
 async fn every_update_has_the_same_verdict(client: &Client, kind: &Kind) -> Result<()> {
-    let all = path(kind);
+    let all = path(kind.name);
     let path = format!("{all}/case");
     for case in (kind.updates)() {
         let stored = send(client, "POST", all, &case.old).await?;

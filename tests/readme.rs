@@ -77,6 +77,7 @@ fn what_pages_link_to_is_there() {
         "docs/guarantees.md",
         "docs/gitops.md",
         "docs/install.md",
+        "docs/cli.md",
     ] {
         let text = std::fs::read_to_string(root.join(page)).unwrap();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());

@@ -318,6 +318,38 @@ fn the_envelope_is_checked() {
         ("/metadata", json!({"name": "a", "labelz": {}}), "metadata.labelz", ViolationKind::UnknownField),
         ("/metadata", json!(null), "metadata", ViolationKind::Type),
         ("/spec", json!("x"), "spec", ViolationKind::Type),
+        ("/metadata", json!({"name": "a", "namespace": "a.b"}), "metadata.namespace", ViolationKind::Pattern),
+        ("/metadata", json!({"name": "a", "namespace": "a".repeat(64)}), "metadata.namespace", ViolationKind::Bound),
+        ("/metadata", json!({"name": "a", "generateName": "a..b"}), "metadata.generateName", ViolationKind::Pattern),
+        ("/metadata", json!({"generateName": "A-"}), "metadata.generateName", ViolationKind::Pattern),
+        ("/metadata", json!({"name": "a", "labels": {"a/b/c": ""}}), "metadata.labels.a/b/c", ViolationKind::Pattern),
+        ("/metadata", json!({"name": "a", "labels": {"a": "b c"}}), "metadata.labels.a", ViolationKind::Pattern),
+        ("/metadata", json!({"name": "a", "labels": {"a": "b".repeat(64)}}), "metadata.labels.a", ViolationKind::Bound),
+        (
+            "/metadata",
+            json!({"name": "a", "annotations": {"a b": ""}}),
+            "metadata.annotations.a b",
+            ViolationKind::Pattern,
+        ),
+        (
+            "/metadata",
+            json!({"name": "a", "annotations": {"a": "b".repeat(256 * 1024)}}),
+            "metadata.annotations",
+            ViolationKind::Bound,
+        ),
+        ("/metadata", json!({"name": "a", "finalizers": ["a b"]}), "metadata.finalizers[0]", ViolationKind::Pattern),
+        (
+            "/metadata",
+            json!({"name": "a", "ownerReferences": [{"apiVersion": "v1", "kind": "A", "name": "a", "uid": ""}]}),
+            "metadata.ownerReferences[0].uid",
+            ViolationKind::Required,
+        ),
+        (
+            "/metadata",
+            json!({"name": "a", "ownerReferences": [{"apiVersion": "v1", "kind": "A", "name": "a", "uid": "u", "x": 1}]}),
+            "metadata.ownerReferences[0].x",
+            ViolationKind::UnknownField,
+        ),
     ] {
         let mut object = webhook(json!({}));
         *object.pointer_mut(pointer).unwrap() = value;
@@ -327,6 +359,17 @@ fn the_envelope_is_checked() {
     let mut generated = webhook(json!({}));
     generated["metadata"] = json!({"generateName": "a-", "creationTimestamp": null, "labels": {}});
     assert_eq!(verdict(&schema.validate(&generated)), "");
+    generated["metadata"] = json!({
+        "name": "a", "generateName": "A-", "namespace": "team-a", "labels": {"example.com/a": "", "b": null},
+        "annotations": {"Example.com/A": "any ä"}, "finalizers": ["example.com/a"],
+    });
+    assert_eq!(verdict(&schema.validate(&generated)), "");
+    // A status is dropped, whatever it holds: only names that are not there are told.
+    generated["status"] = json!("x");
+    assert_eq!(verdict(&schema.validate(&generated)), "");
+    generated["status"] = json!({"observedGeneration": "x", "phase": 1});
+    assert_eq!(verdict(&schema.validate(&generated)), "status.phase: unknown field");
+    generated.as_object_mut().unwrap().remove("status");
     generated["stats"] = json!({});
     assert_eq!(verdict(&schema.validate(&generated)), "stats: unknown field");
     for nothing in [json!(null), json!([]), json!("x"), json!({})] {
@@ -374,6 +417,7 @@ fn keywords_are_read_from_any_definition() {
         ("pattern", json!("abbc"), ""),
         ("pattern", json!("a"), "spec.pattern: must match b+"),
         ("number", json!(3), ""),
+        ("number", json!(3.0), ""),
         ("number", json!(0), "spec.number: must be at least 1"),
         ("number", json!(4), "spec.number: must be at most 3"),
         ("number", json!(1.5), "spec.number: must be of type integer"),

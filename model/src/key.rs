@@ -7,7 +7,7 @@ use ahash::{AHasher, RandomState};
 use kube::ResourceExt;
 
 use crate::api::{Failure, RemoteWebhook, Webhook, WebhookStatus};
-use crate::plan::{Call, Carrying, Created, Doubt, Inputs, Memory, Round, Snapshot, Verdict};
+use crate::plan::{Call, Carrying, Created, Doubt, Memory, Round, Snapshot, Verdict};
 use crate::state::{Process, State, Work, version};
 
 impl State {
@@ -184,37 +184,14 @@ fn memory(memory: &Memory) -> u64 {
     if let Some(Carrying { token, begun, confirmed, sent }) = carrying {
         (1, token, begun, confirmed, sent).hash(&mut hasher);
     }
-    if let Some(Created { token, id, endpoint, versions: _, digest }) = created {
+    if let Some(Created { token, id, endpoint, versions: _, digest }) = created.as_deref() {
         (2, token, id, endpoint, digest).hash(&mut hasher);
     }
-    if let Some(Doubt { token, since, cause, sent, account, reached, lists }) = doubt {
+    if let Some(Doubt { token, since, cause, sent, account, reached, lists }) = doubt.as_deref() {
         (3, token, since, cause, sent, account, reached, lists).hash(&mut hasher);
     }
-    if let Some(Verdict { inputs, readiness, wake }) = verdict {
-        (4, readiness.reason, &readiness.message, readiness.deleting, wake, inputs_key(inputs)).hash(&mut hasher);
+    if let Some(Verdict { known, readiness, wake }) = verdict {
+        (4, readiness.reason, &readiness.message, readiness.deleting, wake, known).hash(&mut hasher);
     }
     hasher.finish()
-}
-
-fn inputs_key(inputs: &Inputs) -> u64 {
-    let Inputs {
-        generation,
-        deleting,
-        finalizer,
-        requested_at,
-        resolve,
-        attempt,
-        webhook_id,
-        endpoint,
-        settled,
-        secrets,
-        connection,
-        lost,
-        adoption,
-        recoveries,
-    } = inputs;
-    number_of((
-        (generation, deleting, finalizer, requested_at, resolve, attempt),
-        (webhook_id, endpoint, settled, secrets, connection, lost, adoption, recoveries),
-    ))
 }

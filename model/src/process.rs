@@ -37,6 +37,7 @@ impl Shared {
             credentials: 0,
             recoveries: 0,
             last_list: None,
+            begun: Duration::ZERO,
         };
         Self { settings: state::settings(), connection, owners: (0..config.webhooks).map(state::owner).collect() }
     }

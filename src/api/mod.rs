@@ -11,6 +11,7 @@ mod defaults;
 mod duration;
 mod failure;
 mod marker;
+mod metadata;
 pub mod rbac;
 mod reason;
 mod remote;

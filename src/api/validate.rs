@@ -11,12 +11,11 @@ use std::fmt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::schema::OBJECT_NAME;
+use super::metadata;
 
 /// What kind of rule an object breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +60,8 @@ pub struct Schema {
     api_version: String,
     kind: String,
     root: JSONSchemaProps,
+    /// What is written to the object itself has no say in its status: there is a subresource for that.
+    drops_status: bool,
     rules: CompiledSchema,
     validator: Validator,
 }
@@ -74,10 +75,17 @@ impl Schema {
         Some(Self {
             api_version: format!("{}/{}", crd.spec.group, version.name),
             kind: crd.spec.names.kind.clone(),
+            drops_status: version.subresources.as_ref().is_some_and(|it| it.status.is_some()),
             rules: compile_schema(&serde_json::to_value(&root).ok()?),
             root,
             validator: Validator::new(),
         })
+    }
+
+    /// The kind that the definition is for.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
     }
 
     /// Whether `object` says that it is of this definition.
@@ -103,10 +111,16 @@ impl Schema {
     }
 
     fn check(&self, old: Option<&Value>, object: &Value) -> Vec<Violation> {
-        let object = without_nulls(&self.root, object);
+        let mut object = without_nulls(&self.root, object);
         let mut found = Found::default();
         self.check_envelope(&object, &mut found);
         found.value(&self.root, &without_envelope(&object), "");
+        if self.drops_status {
+            // Its unknown fields were told while it was decoded, then it was dropped.
+            let is_heeded = |it: &Violation| it.kind == ViolationKind::UnknownField || !is_within(&it.field, "status");
+            found.0.retain(is_heeded);
+            object.as_object_mut().map(|fields| fields.remove("status"));
+        }
         // As in the apiserver: rules can rely on what the structure promises, so they run only where it holds.
         if !found.0.iter().any(|violation| violation.kind.blocks_rules()) {
             let old = old.map(|old| without_nulls(&self.root, old));
@@ -129,25 +143,7 @@ impl Schema {
         if object.get("kind").and_then(Value::as_str) != Some(&self.kind) {
             found.add("kind", ViolationKind::Enum, format!("must be {}", self.kind));
         }
-        let metadata = object.get("metadata").cloned().unwrap_or_else(|| Value::Object(Map::new()));
-        let meta: ObjectMeta = match serde_json::from_value(metadata.clone()) {
-            Ok(meta) => meta,
-            Err(error) => return found.add("metadata", ViolationKind::Type, error.to_string()),
-        };
-        match &meta.name {
-            Some(name) if name.len() > 253 => {
-                found.add("metadata.name", ViolationKind::Bound, "may be 253 characters long at most");
-            }
-            Some(name) => found.pattern(OBJECT_NAME, name, "metadata.name"),
-            None if meta.generate_name.is_some() => {}
-            None => found.add("metadata.name", ViolationKind::Required, "is required"),
-        }
-        let known = serde_json::to_value(&meta).unwrap_or_default();
-        for (key, value) in metadata.as_object().into_iter().flatten() {
-            if !value.is_null() && known.get(key).is_none() {
-                found.add(&format!("metadata.{key}"), ViolationKind::UnknownField, "unknown field");
-            }
-        }
+        metadata::check(object, found);
     }
 }
 
@@ -160,11 +156,12 @@ impl ViolationKind {
     }
 }
 
+/// What was found so far.
 #[derive(Default)]
-struct Found(Vec<Violation>);
+pub(super) struct Found(Vec<Violation>);
 
 impl Found {
-    fn add(&mut self, field: &str, kind: ViolationKind, message: impl Into<String>) {
+    pub(super) fn add(&mut self, field: &str, kind: ViolationKind, message: impl Into<String>) {
         self.0.push(Violation { field: field.to_owned(), kind, message: message.into() });
     }
 
@@ -201,7 +198,7 @@ impl Found {
         }
     }
 
-    fn pattern(&mut self, pattern: &str, text: &str, path: &str) {
+    pub(super) fn pattern(&mut self, pattern: &str, text: &str, path: &str) {
         match Regex::new(pattern) {
             Ok(regex) if regex.is_match(text) => {}
             Ok(_) => self.add(path, ViolationKind::Pattern, format!("must match {pattern}")),
@@ -267,11 +264,17 @@ impl Found {
     }
 }
 
+/// The field is `outer`, or within it.
+fn is_within(field: &str, outer: &str) -> bool {
+    field.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
 fn is_type(wanted: &str, value: &Value) -> bool {
     match wanted {
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
-        "integer" => value.is_i64() || value.is_u64(),
+        // 20.0 is a whole number too.
+        "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
         "number" => value.is_number(),
         "array" => value.is_array(),
         "object" => value.is_object(),

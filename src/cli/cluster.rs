@@ -1,7 +1,7 @@
 //! Which cluster, and which installation in it: arguments that several commands share.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -19,15 +19,23 @@ pub(super) const APISERVER_TIMEOUT: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(2);
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// Which cluster, and which installation in it.
+/// Which cluster, and what is watched there.
 #[derive(Args, Debug, Clone)]
 pub struct ClusterArgs {
-    /// Kubeconfig file [default: in-cluster, else $KUBECONFIG, else ~/.kube/config]
-    #[arg(long, env = "ORION_OPERATOR_KUBECONFIG", value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
+    /// Which installation.
+    #[command(flatten)]
+    pub installation: InstallationArgs,
     /// Namespaces to watch, separated by commas [default: all]
     #[arg(long, env = "ORION_OPERATOR_WATCH_NAMESPACES", value_name = "A,B", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
+}
+
+/// Which cluster, and which installation in it.
+#[derive(Args, Debug, Clone)]
+pub struct InstallationArgs {
+    /// Kubeconfig file [default: in-cluster, else $KUBECONFIG, else ~/.kube/config]
+    #[arg(long, env = "ORION_OPERATOR_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
     /// The operator's own namespace [default: the ServiceAccount's, else "default"]
     #[arg(long, env = "ORION_OPERATOR_OPERATOR_NAMESPACE", value_name = "NAME")]
     pub operator_namespace: Option<String>,
@@ -55,7 +63,7 @@ pub enum ClusterError {
     NoAnswer { namespace: String, why: String },
 }
 
-impl ClusterArgs {
+impl InstallationArgs {
     /// A client of the apiserver that repeats nothing by itself.
     ///
     /// # Errors
@@ -69,16 +77,22 @@ impl ClusterArgs {
     /// # Errors
     /// There is no configuration.
     pub(super) async fn config(&self) -> Result<Config, ClusterError> {
-        let mut config = match &self.kubeconfig {
-            Some(path) => {
-                Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?
-            }
-            None => Config::infer().await.map_err(|error| ClusterError::NoCluster(error.to_string()))?,
-        };
-        // A repeated write could meet its own first try; every write here is decided afresh instead.
-        config.default_retry = false;
-        config.read_timeout = Some(controller::APISERVER_SILENCE);
-        Ok(config)
+        config(self.kubeconfig.as_deref()).await
+    }
+
+    fn given_instance(&self) -> Option<InstanceId> {
+        self.instance_id.as_deref().filter(|id| !id.is_empty()).map(InstanceId::new)
+    }
+
+    /// The identity of the installation; the cluster is asked for it only if it is not given.
+    ///
+    /// # Errors
+    /// It is not given, and the cluster does not tell.
+    pub(super) async fn instance_or_ask(&self) -> Result<InstanceId, ClusterError> {
+        match self.given_instance() {
+            Some(instance) => Ok(instance),
+            None => self.instance(&self.client().await?).await,
+        }
     }
 
     /// The identity of the installation.
@@ -86,8 +100,8 @@ impl ClusterArgs {
     /// # Errors
     /// It is not given, and the operator's namespace cannot be read.
     pub(super) async fn instance(&self, client: &Client) -> Result<InstanceId, ClusterError> {
-        if let Some(id) = self.instance_id.as_deref().filter(|id| !id.is_empty()) {
-            return Ok(InstanceId::new(id));
+        if let Some(instance) = self.given_instance() {
+            return Ok(instance);
         }
         let namespace = self.own_namespace();
         let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -131,11 +145,30 @@ impl ClusterArgs {
         let given = self.operator_namespace.clone().filter(|name| !name.is_empty());
         given.or_else(of_the_account).unwrap_or_else(|| "default".to_owned())
     }
+}
 
+impl ClusterArgs {
     /// The namespaces to watch; `None` for all.
     pub(super) fn namespaces(&self) -> Option<BTreeSet<String>> {
         named(&self.watch_namespaces)
     }
+}
+
+/// How the apiserver is reached, by this kubeconfig or the usual rules.
+///
+/// # Errors
+/// There is no configuration.
+pub(super) async fn config(kubeconfig: Option<&Path>) -> Result<Config, ClusterError> {
+    let mut config = match kubeconfig {
+        Some(path) => {
+            Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?
+        }
+        None => Config::infer().await.map_err(|error| ClusterError::NoCluster(error.to_string()))?,
+    };
+    // A repeated write could meet its own first try; every write here is decided afresh instead.
+    config.default_retry = false;
+    config.read_timeout = Some(controller::APISERVER_SILENCE);
+    Ok(config)
 }
 
 /// The names of a list, or none: an environment variable that is set to nothing is an empty name.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::run::RunError;
 use crate::api::parse_duration;
 use crate::apiserver;
-use crate::controller::SystemClock;
+use crate::controller::{SystemClock, pod_name};
 use crate::fence::Fence;
 use crate::health::Health;
 use crate::leader::{Elector, Lost, Office, Terms, lease_name};
@@ -93,20 +93,17 @@ impl Electorate {
     /// The client cannot be made.
     pub(super) fn speak(&self) -> Result<(Speaker, watch::Receiver<bool>), kube::Error> {
         let mut elector = self.elector(Office::Connections, Fence::closed())?;
-        let (says, speaks) = watch::channel(false);
+        let speaks = elector.watch();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let terms = async {
                 loop {
                     elector.acquire().await;
-                    says.send_replace(true);
                     elector.hold().await;
-                    says.send_replace(false);
                 }
             };
             stopped.run_until_cancelled(terms).await;
-            says.send_replace(false);
             elector.release().await;
         });
         Ok((Speaker { stop, task }, speaks))
@@ -177,6 +174,5 @@ impl Offices {
 
 /// A name that no other process ever has. It begins with the pod's, for people.
 fn identity() -> String {
-    let pod = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME"));
-    format!("{}_{:016x}", pod.unwrap_or_else(|_| "orion-operator".into()), rand::random::<u64>())
+    format!("{}_{:016x}", pod_name().unwrap_or_else(|| "orion-operator".into()), rand::random::<u64>())
 }

@@ -1,11 +1,16 @@
 //! The command line.
 
 mod cluster;
+mod completion;
 mod connection;
 mod crds;
 mod election;
+mod import;
 mod orphans;
 mod run;
+mod stopping;
+mod test_delivery;
+mod validate;
 
 use std::io;
 use std::path::PathBuf;
@@ -13,18 +18,22 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use cluster::{ClusterArgs, ClusterError};
+pub use cluster::{ClusterArgs, ClusterError, InstallationArgs};
+pub use completion::CompletionArgs;
 pub use connection::{ConnectionArgs, ConnectionError, RateLimitFlag};
 pub use crds::CrdsArgs;
 pub use election::ElectionArgs;
+pub use import::{ConnectionName, ImportArgs, ImportError, Policy};
 pub use orphans::{OrphansArgs, OrphansError};
 pub use run::{Ownership, RunArgs, RunError};
+pub use test_delivery::{Form, ObjectName, TestDeliveryArgs, TestDeliveryError};
+pub use validate::{Output, ValidateArgs};
 
 /// The arguments of the program.
 #[derive(Parser, Debug)]
 #[command(
     name = "orion-operator",
-    version,
+    version = crate::version::told(),
     about = "Keeps Orion webhooks as Kubernetes objects declare them",
     args_conflicts_with_subcommands = true
 )]
@@ -44,8 +53,16 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Prints the custom resource definitions, or writes them to files
     Crds(CrdsArgs),
+    /// Checks manifests without a cluster, by the rules that the apiserver has for them
+    Validate(ValidateArgs),
+    /// Writes manifests for the webhooks that an Orion has already, so that the operator takes them over
+    Import(Box<ImportArgs>),
+    /// Sends one sample event to a Webhook's receiver, with the declared secret and with a wrong one
+    TestDelivery(TestDeliveryArgs),
     /// Lists webhooks at Orion that carry this installation's marker and have no Webhook, or deletes them
     Orphans(Box<OrphansArgs>),
+    /// Prints the script that lets a shell complete commands and flags
+    Completion(CompletionArgs),
 }
 
 /// Why a command failed.
@@ -71,16 +88,31 @@ pub enum Error {
     /// Orphans could not be told, or not be deleted.
     #[error(transparent)]
     Orphans(#[from] OrphansError),
+    /// There are no manifests.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// A delivery could not be tested.
+    #[error(transparent)]
+    TestDelivery(#[from] TestDeliveryError),
 }
 
 impl Error {
     fn is_usage(&self) -> bool {
         match self {
             Self::Run(RunError::Election(_)) => true,
-            Self::Run(RunError::Connection(error)) | Self::Orphans(OrphansError::Connection(error)) => error.is_usage(),
+            Self::Run(RunError::Connection(error))
+            | Self::Orphans(OrphansError::Connection(error))
+            | Self::Import(ImportError::Connection(error)) => error.is_usage(),
+            Self::Import(ImportError::Instance(_)) => true,
             Self::File { .. } | Self::Output(_) | Self::Yaml(_) | Self::Run(_) | Self::Orphans(_) => false,
+            Self::Import(_) | Self::TestDelivery(_) => false,
         }
     }
+}
+
+/// Text of others, without what would steer a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// One TLS provider for both clients; a second call (in tests) finds it installed already.
@@ -96,6 +128,10 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Some(Command::Crds(args)) => crds::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Some(Command::Orphans(args)) => orphans::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+        Some(Command::Validate(args)) => validate::run(&args, &mut io::stdout().lock()),
+        Some(Command::Import(args)) => import::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+        Some(Command::TestDelivery(args)) => test_delivery::run(&args, &mut io::stdout().lock()),
+        Some(Command::Completion(args)) => completion::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Some(Command::Run(args)) => run::run(*args).map_err(Error::from),
         None => run::run(cli.run).map_err(Error::from),
     };

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use kube::Client;
 
-use super::Error;
 use super::cluster::{APISERVER_TIMEOUT, ClusterArgs, ClusterError};
 use super::connection::{ConnectionArgs, ConnectionError};
+use super::{Error, printable};
 use crate::api::{Failure, FailureClass, InstanceId, RemoteWebhook};
 use crate::controller::{ApiError, Clock, SystemClock, orphans};
 use crate::orion::{HttpOrion, Orion, Oversight};
@@ -62,8 +62,8 @@ pub(super) fn run(args: &OrphansArgs, out: &mut impl Write) -> Result<(), Error>
         let orion =
             args.connection.orion(&Oversight::default()).map_err(OrphansError::from)?.ok_or(ConnectionError::NoUrl);
         let orion = orion.map_err(OrphansError::from)?;
-        let client = args.cluster.client().await.map_err(OrphansError::from)?;
-        let instance = args.cluster.instance(&client).await.map_err(OrphansError::from)?;
+        let client = args.cluster.installation.client().await.map_err(OrphansError::from)?;
+        let instance = args.cluster.installation.instance(&client).await.map_err(OrphansError::from)?;
         let search = Search { args, orion, client, instance };
         let orphans = search.orphans().await?;
         if args.delete.is_empty() {
@@ -186,9 +186,4 @@ impl Search<'_> {
 
 fn count(number: usize) -> String {
     if number == 1 { "1 webhook".to_owned() } else { format!("{number} webhooks") }
-}
-
-/// Text of Orion's, without what would steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

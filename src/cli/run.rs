@@ -8,32 +8,28 @@ use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::cluster::{APISERVER_TIMEOUT, ClusterArgs, ClusterError, named};
 use super::connection::{ConnectionArgs, ConnectionError};
 use super::election::{ElectionArgs, Electorate, Offices};
+use super::stopping::{Signals, idle, until_stopped};
 use crate::api::{Access, parse_duration};
 use crate::controller::{
     self, ConnectionHandle, ConnectionKey, ConnectionSettings, ContextConfig, SystemClock, Terms, Watching,
 };
 use crate::fence::Fence;
 use crate::health::{Health, Phase};
-use crate::leader::{Lost, Office};
+use crate::leader::Office;
 use crate::metrics::Metrics;
 use crate::orion::Oversight;
 use crate::plan::Settings;
 use crate::server::secure::{self, Certificate};
 use crate::telemetry::{self, LogFormat};
+use crate::version::VERSION;
 use crate::{apiserver, server};
-
-/// In flight work has this long to end after the first signal; then the Leases are let go, which takes 3 s at most: less
-/// than 25 s in all.
-const DRAIN: Duration = Duration::from_secs(21);
 
 /// Whether webhooks carry the owner marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -165,7 +161,7 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
     };
     let connection = default_connection(&args, &oversight)?;
     let health = Arc::new(Health::default());
-    let cluster = args.cluster.config().await?;
+    let cluster = args.cluster.installation.config().await?;
     let made = |fence: &Fence, health| {
         apiserver::client(cluster.clone(), &metrics, fence, health).map_err(ClusterError::Client)
     };
@@ -184,22 +180,17 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
         None => listen(args.metrics_bind_address, page, &ended).await?,
     }
     let instance = tokio::select! {
-        instance = args.cluster.instance_patiently(&client) => instance?,
+        instance = args.cluster.installation.instance_patiently(&client) => instance?,
         signal = signals.next() => return Ok(idle(signal)),
     };
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        instance = instance.prefix(),
-        instance_id = instance.as_str(),
-        "starting"
-    );
+    info!(version = VERSION, instance = instance.prefix(), instance_id = instance.as_str(), "starting");
 
     let watching =
         Watching { namespaces: args.cluster.namespaces(), label_selector: args.watch_label_selector.clone() };
     let is_shard = watching.label_selector.is_some();
     let electorate = terms.map(|terms| Electorate {
         config: cluster,
-        namespace: args.cluster.own_namespace(),
+        namespace: args.cluster.installation.own_namespace(),
         watched: watching.namespaces.clone(),
         selector: watching.label_selector.clone(),
         terms,
@@ -242,7 +233,7 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
             dry_run: args.dry_run,
         },
         default_connection: connection,
-        operator_namespace: args.cluster.own_namespace(),
+        operator_namespace: args.cluster.installation.own_namespace(),
         allow_insecure_connections: args.allow_insecure_connections,
         clock: Arc::new(SystemClock),
         apiserver_timeout: APISERVER_TIMEOUT,
@@ -255,81 +246,6 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
     let code = until_stopped(work, Offices { elector, speaker }, &mut signals, &stop).await;
     ended.cancel();
     Ok(code)
-}
-
-fn idle(signal: &'static str) -> ExitCode {
-    info!("{signal}: stopping; this process did not work yet");
-    ExitCode::SUCCESS
-}
-
-/// The first signal stops the watches and lets what is in flight end; the second one ends the process. Who leads no longer
-/// ends at once.
-async fn until_stopped(
-    mut work: JoinHandle<()>,
-    mut offices: Offices,
-    signals: &mut Signals,
-    stop: &CancellationToken,
-) -> ExitCode {
-    tokio::select! {
-        signal = signals.next() => info!("{signal}: finishing what is in flight"),
-        _ = &mut work => {
-            error!("the controller ended by itself; exiting so that it is started again");
-            return ExitCode::FAILURE;
-        }
-        lost = offices.lost() => return step_down(&lost),
-    }
-    stop.cancel();
-    // The Lease is renewed until all is done: nobody is to begin before.
-    let is_done = tokio::select! {
-        ended = tokio::time::timeout(DRAIN, &mut work) => ended.is_ok(),
-        signal = signals.next() => return at_once(signal),
-        lost = offices.lost() => {
-            step_down(&lost);
-            return ExitCode::SUCCESS;
-        }
-    };
-    if is_done {
-        tokio::select! {
-            () = offices.release() => info!("stopped"),
-            signal = signals.next() => return at_once(signal),
-        }
-    } else {
-        warn!("stopped, with calls cut off that did not end in time; the next start finds out what became of them");
-    }
-    ExitCode::SUCCESS
-}
-
-fn at_once(signal: &'static str) -> ExitCode {
-    warn!("{signal}, the second one: stopping at once");
-    ExitCode::SUCCESS
-}
-
-fn step_down(lost: &Lost) -> ExitCode {
-    match lost {
-        Lost::Taken => error!("leads no longer, as another process does: exiting"),
-        Lost::Broken => error!("the loop of leader election broke, which is a bug: exiting"),
-        Lost::Late => error!("leads no longer, as the Lease was not renewed in time: exiting"),
-    }
-    ExitCode::FAILURE
-}
-
-/// What asks the process to stop.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }
 
 fn default_connection(

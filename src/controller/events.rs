@@ -20,6 +20,11 @@ const EACH: Duration = Duration::from_millis(200);
 /// and so many at once.
 const AT_ONCE: u32 = 50;
 
+/// The name of the pod that this is, where it is one.
+pub(crate) fn pod_name() -> Option<String> {
+    std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).ok()
+}
+
 /// What writes Events, and how many more it may.
 pub(super) struct Events {
     recorder: Recorder,
@@ -30,8 +35,7 @@ pub(super) struct Events {
 
 impl Events {
     pub(super) fn new(client: Client) -> Self {
-        let instance = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).ok();
-        let recorder = Recorder::new(client, Reporter { controller: FIELD_MANAGER.into(), instance });
+        let recorder = Recorder::new(client, Reporter { controller: FIELD_MANAGER.into(), instance: pod_name() });
         Self { recorder, normal: Allowance::default(), warnings: Allowance::default() }
     }
 

@@ -26,7 +26,8 @@ impl Reconcile<'_> {
             Step::ReadSecrets => {
                 let namespace = self.webhook.namespace().unwrap_or_default();
                 self.round.secret_versions = Some(context.secret_versions(&namespace, &self.webhook.spec));
-                self.round.secrets = Some(gather::header_values(context, &self.webhook).await?);
+                let read = gather::header_values(&context.client, context.apiserver_timeout, &self.webhook);
+                self.round.secrets = Some(read.await?);
             }
             Step::Get { id } => self.get(id).await,
             Step::List { begun_after } => self.list(begun_after).await,

@@ -1,13 +1,14 @@
 //! Reads the Secrets of a Webhook's headers. Always `get`, always in the Webhook's own namespace.
 
+use std::time::Duration;
+
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroize;
 
-use super::context::Context;
-use super::patch::{ApiError, call};
+use super::patch::{ApiError, within};
 use crate::api::{AppliedSecret, HeaderValue, Reason, Webhook};
 use crate::plan::{SecretProblem, SecretValues};
 
@@ -15,19 +16,20 @@ use crate::plan::{SecretProblem, SecretValues};
 const REFUSED_TYPES: [&str; 3] =
     ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1"];
 
-/// Reads every header value that the spec names.
+/// Reads every header value that the spec names. Each call to the apiserver has so much time.
 ///
 /// # Errors
 /// The outer error is the apiserver's; the inner one is for the Webhook's status.
-pub(super) async fn header_values(
-    context: &Context,
+pub(crate) async fn header_values(
+    client: &Client,
+    timeout: Duration,
     webhook: &Webhook,
 ) -> Result<Result<SecretValues, SecretProblem>, ApiError> {
     let namespace = webhook.namespace().unwrap_or_default();
-    let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
+    let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let mut secrets = Vec::new();
     for name in webhook.spec.secret_names() {
-        match call(context, "get a Secret", api.get_opt(name)).await? {
+        match within(timeout, "get a Secret", api.get_opt(name)).await? {
             Some(secret) => secrets.push((name, Wiped(secret))),
             None => return Ok(Err(not_found(format!("There is no Secret {name} in the namespace {namespace}")))),
         }

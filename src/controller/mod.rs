@@ -20,6 +20,8 @@ mod watch;
 pub use clock::{Clock, SystemClock};
 pub use connections::{ConnectionHandle, ConnectionKey, ConnectionSettings, Terms};
 pub use context::{Context, ContextConfig};
+pub(crate) use events::pod_name;
+pub(crate) use gather::header_values;
 pub use patch::ApiError;
 pub(crate) use patch::within;
 pub use reconcile::ReconcileError;

@@ -55,9 +55,8 @@ pub struct Elector {
     path: String,
     /// The Lease as it was last seen or written, and since when it is so.
     seen: Option<(Lease, Duration)>,
-    leads: bool,
-    /// Hears of it.
-    told_leads: watch::Sender<bool>,
+    /// Whether it leads, as others hear it too.
+    leads: watch::Sender<bool>,
     /// The last trouble with the apiserver that was told.
     told: Option<String>,
 }
@@ -89,8 +88,7 @@ impl Elector {
             health,
             path,
             seen: None,
-            leads: false,
-            told_leads: watch::Sender::new(false),
+            leads: watch::Sender::new(false),
             told: None,
         }
     }
@@ -104,7 +102,11 @@ impl Elector {
     /// Whether this process leads, from now on.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<bool> {
-        self.told_leads.subscribe()
+        self.leads.subscribe()
+    }
+
+    fn is_leading(&self) -> bool {
+        *self.leads.borrow()
     }
 
     /// Waits until this process leads.
@@ -130,8 +132,7 @@ impl Elector {
     /// Renews until it is lost; then nothing is changed any more, and whoever asked for this must end.
     pub async fn hold(&mut self) -> Lost {
         let lost = self.renew().await;
-        self.leads = false;
-        self.told_leads.send_replace(false);
+        self.leads.send_replace(false);
         self.fence.close();
         match lost {
             Lost::Taken => warn!(lease = self.name, "another process leads now"),
@@ -164,6 +165,7 @@ impl Elector {
     /// takes 3 s at most.
     pub async fn release(mut self) {
         self.fence.close();
+        self.leads.send_replace(false);
         let Some((lease, _)) = self.seen.take() else { return };
         match tokio::time::timeout(RELEASE, self.let_go(lease)).await {
             Ok(Ok(())) => info!(lease = self.name, "let go of the Lease"),
@@ -185,7 +187,7 @@ impl Elector {
                     result => return result.map(drop),
                 }
             }
-            match self.call("read the Lease", self.leases.get_opt(&self.name)).await? {
+            match self.read().await? {
                 Some(found) => lease = found,
                 None => return Ok(()),
             }
@@ -195,13 +197,13 @@ impl Elector {
 
     /// One try: a write, and a read before it where what is known may be old.
     async fn turn(&mut self) -> Result<Standing, ApiError> {
-        if let Some((lease, _)) = self.seen.clone().filter(|_| self.leads) {
+        if let Some((lease, _)) = self.seen.clone().filter(|_| self.is_leading()) {
             match self.write(Some(lease), false).await {
                 Err(ApiError::Changed) => {}
                 result => return result,
             }
         }
-        let found = self.call("read the Lease", self.leases.get_opt(&self.name)).await?;
+        let found = self.read().await?;
         let now = self.clock.boot();
         let version = |lease: &Lease| lease.metadata.resource_version.clone();
         let known = self.seen.take();
@@ -212,12 +214,12 @@ impl Elector {
         let record = self.seen.as_ref().map(|(lease, _)| self.record(lease));
         let unchanged_for = self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| now.saturating_sub(*since));
         let lease = self.seen.as_ref().map(|(lease, _)| lease.clone());
-        let step = decide(record.as_ref(), &self.identity, self.leads, unchanged_for);
+        let step = decide(record.as_ref(), &self.identity, self.is_leading(), unchanged_for);
         debug!(lease = self.name, ?step, "looked at the Lease");
         let written = match step {
             Step::Create => match self.write(None, true).await {
                 // Either somebody was faster, or there is no namespace to make it in.
-                Err(ApiError::Changed) if self.is_still_absent().await? => {
+                Err(ApiError::Changed) if self.read().await?.is_none() => {
                     return Err(ApiError::Refused { what: "create the Lease", reason: "NotFound".into(), code: 404 });
                 }
                 written => written,
@@ -251,18 +253,17 @@ impl Elector {
             }
         };
         self.seen = Some((written, begun));
-        let was_leading = std::mem::replace(&mut self.leads, true);
-        self.told_leads.send_if_modified(|told| !std::mem::replace(told, true));
+        let is_news = self.leads.send_if_modified(|leads| !std::mem::replace(leads, true));
         self.told = None;
         // One that is over stays so, whatever comes late.
-        if !was_leading || self.fence.allows(self.clock.boot()) {
+        if is_news || self.fence.allows(self.clock.boot()) {
             self.fence.move_to(begun + self.terms.renew_deadline);
         }
         Ok(Standing::Leads)
     }
 
-    async fn is_still_absent(&self) -> Result<bool, ApiError> {
-        self.call("read the Lease", self.leases.get_opt(&self.name)).await.map(|found| found.is_none())
+    async fn read(&self) -> Result<Option<Lease>, ApiError> {
+        self.call("read the Lease", self.leases.get_opt(&self.name)).await
     }
 
     fn spec(&self, old: Option<&LeaseSpec>, takes: bool) -> LeaseSpec {

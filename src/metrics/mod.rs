@@ -18,16 +18,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::version;
+
 pub use self::apiserver::CountRequests;
 pub use self::census::{Census, Counted, Kind};
 pub use self::orion::{OrionCall, OrionCalls};
 pub use self::reconciles::{Ending, InLine, Line, Reconciles, UnderWay};
-
-/// The commit that the program was built from, where its build says so.
-const COMMIT: &str = match option_env!("ORION_OPERATOR_COMMIT") {
-    Some(commit) => commit,
-    None => "unknown",
-};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Lease {
@@ -115,7 +111,7 @@ impl Default for Metrics {
         registry.register(
             "orion_operator_build",
             "Build information",
-            Info::new(vec![("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)]),
+            Info::new(vec![("version", version::VERSION), ("commit", version::COMMIT.unwrap_or("unknown"))]),
         );
         Self {
             registry,

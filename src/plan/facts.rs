@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Boot, Snapshot};
 use crate::api::{
     AppliedSecret, Capabilities, Desired, Endpoint, Failure, HeaderValue, InstanceId, Owner, Reason, RemoteWebhook,
     WebhookSpec,
@@ -103,6 +103,8 @@ pub struct ConnectionFacts {
     pub recoveries: u64,
     /// The newest list read.
     pub last_list: Option<Arc<Snapshot>>,
+    /// When this process began with it: what its Webhooks do together at intervals is counted from here.
+    pub begun: Boot,
 }
 
 impl ConnectionFacts {

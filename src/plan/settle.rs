@@ -156,14 +156,14 @@ pub(super) fn dry_run(view: &View<'_>, what: &str) -> Step {
 }
 
 /// When to look for drift next. Where a list shows all, those with the same interval look at the same times and the tenth of
-/// it that follows, whenever each was made: one list serves them all. Where each is read by itself they stay spread.
+/// it that follows, counted from the start of the process, whenever each was made: one list serves them all. Where each is read by itself they stay spread.
 fn next_check(view: &View<'_>, connection: &ConnectionFacts) -> Boot {
     let interval = view.interval();
     let late = interval.mul_f64(view.jitter / 10.0);
     let since_last = match connection.capabilities.list {
         Support::Absent => Duration::ZERO,
         Support::Unknown | Support::Proven => {
-            let passed = view.now.as_nanos() % interval.as_nanos().max(1);
+            let passed = view.now.saturating_sub(connection.begun).as_nanos() % interval.as_nanos().max(1);
             Duration::from_nanos(u64::try_from(passed).unwrap_or_default())
         }
     };

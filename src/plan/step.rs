@@ -171,7 +171,7 @@ pub struct Inputs {
 }
 
 /// [`Inputs`] as they are remembered: thousands of them stay in memory, and only whether they differ is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Known {
     /// Of what ends a back-off when it changes.
     pub(super) news: u64,

@@ -199,8 +199,7 @@ fn binding(kind: &str) -> serde_json::Value {
 
 fn writes_of_the_sleeper(world: &World) -> usize {
     let events = world.plane.audit_events().unwrap();
-    let is_write = |verb: &str| !matches!(verb, "get" | "list" | "watch");
-    events.iter().filter(|it| it.user.ends_with(":sleeper") && is_write(&it.verb)).count()
+    events.iter().filter(|it| it.user.ends_with(":sleeper") && it.is_write()).count()
 }
 
 /// Calls of a process that change something at Orion, by its own log.

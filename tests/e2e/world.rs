@@ -256,7 +256,7 @@ impl World {
 
     /// What the operator wrote in this namespace, Events aside.
     pub fn writes(&self) -> Vec<AuditEvent> {
-        self.audit().into_iter().filter(|event| !matches!(event.verb.as_str(), "get" | "list" | "watch")).collect()
+        self.audit().into_iter().filter(AuditEvent::is_write).collect()
     }
 
     /// Waits until so many writes are in the audit log, which lags behind the answers a little; gives how many there are.

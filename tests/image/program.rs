@@ -23,6 +23,14 @@ fn it_is_one_small_static_program() {
 }
 
 #[test]
+fn it_tells_its_commit() {
+    let Some(image) = Image::of_this_tree("it_tells_its_commit") else { return };
+    let told = ok(Command::new(image.unpacked().path().join("orion-operator")).arg("--version"));
+    let commit = ok(Command::new("git").args(["rev-parse", "HEAD"]).current_dir(ROOT));
+    assert!(told.contains(&format!("(commit {}", commit.trim())), "{told}");
+}
+
+#[test]
 fn it_names_no_place_of_the_machine_that_made_it() {
     let Some(image) = Image::of_this_tree("it_names_no_place_of_the_machine_that_made_it") else { return };
     let program = std::fs::read(image.unpacked().path().join("orion-operator")).unwrap();

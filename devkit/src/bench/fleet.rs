@@ -147,8 +147,10 @@ impl Fleet {
         for index in 0..number {
             let api = self.api(&namespace(index));
             let mut now = api.get(&format!("{prefix}-{index}")).await?;
-            if let Some(spec) = object(prefix, index, "second").get("spec") {
-                now.data["spec"] = spec.clone();
+            if let Some(spec) = object(prefix, index, "second").get("spec")
+                && let Some(fields) = now.data.as_object_mut()
+            {
+                fields.insert("spec".to_owned(), spec.clone());
             }
             api.replace(&now.name_any(), &PostParams::default(), &now).await?;
         }

@@ -44,6 +44,13 @@ pub struct AuditEvent {
     pub timestamp: Timestamp,
 }
 
+impl AuditEvent {
+    /// It is more than a look: `get`, `list` and `watch` change nothing.
+    pub fn is_write(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "list" | "watch")
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw {

@@ -48,6 +48,7 @@ pub struct ConnectionHandle {
     /// What calls depend on.
     pub settings: ConnectionSettings,
     clock: Arc<dyn Clock>,
+    begun: Boot,
     adoption: AtomicBool,
     state: Mutex<State>,
     listing: tokio::sync::Mutex<()>,
@@ -98,6 +99,7 @@ impl ConnectionHandle {
             key,
             orion,
             settings,
+            begun: clock.boot(),
             clock,
             adoption: AtomicBool::new(false),
             state: Mutex::default(),
@@ -216,6 +218,7 @@ impl ConnectionHandle {
             credentials: state.credential_changes,
             recoveries: state.recoveries,
             last_list: state.last_list.clone(),
+            begun: self.begun,
         }
     }
 

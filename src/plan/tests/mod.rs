@@ -86,6 +86,7 @@ fn facts() -> ConnectionFacts {
         credentials: 0,
         recoveries: 0,
         last_list: None,
+        begun: Boot::ZERO,
     }
 }
 

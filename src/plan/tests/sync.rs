@@ -343,6 +343,12 @@ fn it_looks_again_when_all_do_and_by_itself_after_the_interval() {
     for (now, expected) in [(1200, 1830), (1201, 1830), (1700, 1830), (1799, 1830), (1800, 2430), (1859, 2430)] {
         assert_eq!(checks(Support::Proven, now), expected, "{now}");
     }
+    // Counted from when the process began with the connection: what was just started has quiet first.
+    let late = Case::stored("wh_1").synced().with(|case| {
+        (case.now, case.memory.next_check) = (secs(1750), None);
+        case.usable().begun = secs(1700);
+    });
+    assert_eq!(late.settles().wake, Some(secs(1700 + 630)));
     // One call for each: they stay spread.
     assert_eq!((checks(Support::Absent, 1200), checks(Support::Absent, 1201)), (1830, 1831));
 }

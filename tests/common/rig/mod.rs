@@ -206,8 +206,7 @@ impl Rig {
     /// What kube-apiserver was asked for about objects of ours, dry runs and reads aside.
     pub fn writes(&self) -> Vec<AuditEvent> {
         let events = self.plane.audit_events().unwrap();
-        let is_read = |event: &AuditEvent| matches!(event.verb.as_str(), "get" | "list" | "watch");
-        let is_kept = |event: &AuditEvent| !is_read(event) && !event.request_uri.contains("dryRun=");
+        let is_kept = |event: &AuditEvent| event.is_write() && !event.request_uri.contains("dryRun=");
         let is_ours = |event: &AuditEvent| event.api_group == "orion-operator.dev";
         events.into_iter().filter(|event| is_ours(event) && is_kept(event)).collect()
     }

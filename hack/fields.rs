@@ -59,6 +59,10 @@ fn kind(page: &mut String, crd: &Value) -> Result<()> {
 
 /// The fields below one, in the order of the alphabet, those that are required first.
 fn fields(page: &mut String, path: &str, parent: &Value) -> Result<()> {
+    // The fields of a condition are everybody's.
+    if path == "status.conditions[]" {
+        return Ok(());
+    }
     let none = Map::new();
     let properties = parent["properties"].as_object().unwrap_or(&none);
     let is_required = |name: &str| parent["required"].as_array().is_some_and(|list| list.iter().any(|it| it == name));
@@ -66,10 +70,6 @@ fn fields(page: &mut String, path: &str, parent: &Value) -> Result<()> {
     names.sort_by_key(|name| (!is_required(name), *name));
     for name in names {
         let field = &parent["properties"][name];
-        // Whose fields everybody knows.
-        if path == "status.conditions[]" {
-            break;
-        }
         let path = format!("{path}.{name}");
         field_row(page, &path, field, is_required(name))?;
         // What is in an entry of a list.

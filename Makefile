@@ -54,6 +54,6 @@ docs: ## docs/ as a book in target/book; makes mdbook first, once (some minutes)
 lint: ## Formatting, clippy, generated files, paths of one machine
 	@hack/lint
 
-generate: ## Write the generated files: crds/, parts of the chart, examples/install*, the table of rights in docs/security.md
+generate: ## Write the generated files: crds/, parts of the chart, examples/install*, docs/fields.md, the table of rights in docs/security.md
 	@$(CARGO) run --quiet -p orion-operator --example generate
 	@hack/manifests

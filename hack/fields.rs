@@ -22,35 +22,35 @@ pub(super) fn page() -> Result<String> {
     let mut page = HEAD.to_owned();
     for crd in crds() {
         let crd = serde_json::to_value(crd)?;
-        kind(&mut page, &crd).with_context(|| format!("{}", crd["metadata"]["name"]))?;
+        kind(&mut page, &crd).with_context(|| format!("{}", at(&crd, "/metadata/name")))?;
     }
     Ok(page)
 }
 
 fn kind(page: &mut String, crd: &Value) -> Result<()> {
-    let (spec, version) = (&crd["spec"], &crd["spec"]["versions"][0]);
-    let schema = &version["schema"]["openAPIV3Schema"];
-    let names = &spec["names"];
-    let scope = if spec["scope"] == "Namespaced" { "in a namespace" } else { "of the cluster" };
-    writeln!(page, "\n## {}\n\n{}\n", text(&names["kind"]), text(&schema["description"]))?;
+    let (spec, version) = (at(crd, "/spec"), at(crd, "/spec/versions/0"));
+    let schema = at(version, "/schema/openAPIV3Schema");
+    let names = at(spec, "/names");
+    let scope = if text(at(spec, "/scope")) == "Namespaced" { "in a namespace" } else { "of the cluster" };
+    writeln!(page, "\n## {}\n\n{}\n", text(at(names, "/kind")), text(at(schema, "/description")))?;
     writeln!(
         page,
         "`apiVersion: {}/{}`, {scope}. `kubectl get {}`, in short `{}`; `kubectl get {}` has it too.",
-        text(&spec["group"]),
-        text(&version["name"]),
-        text(&names["plural"]),
-        text(&names["shortNames"][0]),
-        text(&names["categories"][0]),
+        text(at(spec, "/group")),
+        text(at(version, "/name")),
+        text(at(names, "/plural")),
+        text(at(names, "/shortNames/0")),
+        text(at(names, "/categories/0")),
     )?;
-    let selectable = version["selectableFields"].as_array().into_iter().flatten();
+    let selectable = at(version, "/selectableFields").as_array().into_iter().flatten();
     let selectable: Vec<String> =
-        selectable.map(|it| format!("`{}`", text(&it["jsonPath"]).trim_start_matches('.'))).collect();
+        selectable.map(|it| format!("`{}`", text(at(it, "/jsonPath")).trim_start_matches('.'))).collect();
     if !selectable.is_empty() {
         writeln!(page, "`--field-selector` takes {}.", selectable.join(", "))?;
     }
     writeln!(page, "\n| field | type | rules | |\n|---|---|---|---|")?;
     for part in ["spec", "status"] {
-        let field = &schema["properties"][part];
+        let field = at(schema, &format!("/properties/{part}"));
         field_row(page, part, field, part == "spec")?;
         fields(page, part, field)?;
     }
@@ -64,17 +64,17 @@ fn fields(page: &mut String, path: &str, parent: &Value) -> Result<()> {
         return Ok(());
     }
     let none = Map::new();
-    let properties = parent["properties"].as_object().unwrap_or(&none);
-    let is_required = |name: &str| parent["required"].as_array().is_some_and(|list| list.iter().any(|it| it == name));
-    let mut names: Vec<&String> = properties.keys().collect();
-    names.sort_by_key(|name| (!is_required(name), *name));
-    for name in names {
-        let field = &parent["properties"][name];
+    let properties = at(parent, "/properties").as_object().unwrap_or(&none);
+    let is_required =
+        |name: &str| at(parent, "/required").as_array().is_some_and(|list| list.iter().any(|it| it == name));
+    let mut properties: Vec<(&String, &Value)> = properties.iter().collect();
+    properties.sort_by_key(|(name, _)| (!is_required(name), *name));
+    for (name, field) in properties {
         let path = format!("{path}.{name}");
         field_row(page, &path, field, is_required(name))?;
         // What is in an entry of a list.
         let (path, entry) =
-            if field["items"].is_object() { (format!("{path}[]"), &field["items"]) } else { (path, field) };
+            if at(field, "/items").is_object() { (format!("{path}[]"), at(field, "/items")) } else { (path, field) };
         fields(page, &path, entry)?;
     }
     Ok(())
@@ -84,21 +84,21 @@ fn field_row(page: &mut String, path: &str, field: &Value, required: bool) -> Re
     let required = if required { "**required**" } else { "" };
     let rules: Vec<String> =
         std::iter::once(required.to_owned()).chain(rules(field)).filter(|it| !it.is_empty()).collect();
-    let meaning = text(&field["description"]).replace('\n', " ").replace('|', "\\|").replace('<', "\\<");
+    let meaning = text(at(field, "/description")).replace('\n', " ").replace('|', "\\|").replace('<', "\\<");
     writeln!(page, "| `{path}` | {} | {} | {meaning} |", kind_of(field), rules.join("; "))?;
     Ok(())
 }
 
 fn kind_of(field: &Value) -> String {
-    match text(&field["type"]) {
-        "array" => match text(&field["items"]["type"]) {
+    match text(at(field, "/type")) {
+        "array" => match text(at(field, "/items/type")) {
             "object" => "list".to_owned(),
             entry => format!("list of {entry}s"),
         },
-        "object" if field["additionalProperties"].is_object() => {
-            format!("map of {}s", text(&field["additionalProperties"]["type"]))
+        "object" if at(field, "/additionalProperties").is_object() => {
+            format!("map of {}s", text(at(field, "/additionalProperties/type")))
         }
-        "string" if field["format"] == "date-time" => "time".to_owned(),
+        "string" if text(at(field, "/format")) == "date-time" => "time".to_owned(),
         other => other.to_owned(),
     }
 }
@@ -106,13 +106,14 @@ fn kind_of(field: &Value) -> String {
 /// What a value must be, in words.
 fn rules(field: &Value) -> Vec<String> {
     let mut rules = Vec::new();
-    if let Some(values) = field["enum"].as_array() {
+    let number = |name: &str| field.get(name).and_then(Value::as_f64);
+    if let Some(values) = at(field, "/enum").as_array() {
         rules.push(values.iter().map(|it| format!("`{}`", text(it))).collect::<Vec<_>>().join(" or "));
     }
     for (least, most, of) in
         [("minLength", "maxLength", " characters"), ("minItems", "maxItems", " entries"), ("minimum", "maximum", "")]
     {
-        match (field[least].as_f64(), field[most].as_f64()) {
+        match (number(least), number(most)) {
             (Some(least), Some(most)) => rules.push(format!("{least} to {most}{of}")),
             (None, Some(most)) => rules.push(format!("at most {most}{of}")),
             (Some(least), None) => rules.push(format!("at least {least}{of}")),
@@ -122,12 +123,14 @@ fn rules(field: &Value) -> Vec<String> {
     if let Some(default) = field.get("default") {
         rules.push(format!("default `{default}`"));
     }
-    if field["x-kubernetes-list-type"] == "map" {
-        rules.push(format!("each `{}` once", text(&field["x-kubernetes-list-map-keys"][0])));
+    if text(at(field, "/x-kubernetes-list-type")) == "map" {
+        rules.push(format!("each `{}` once", text(at(field, "/x-kubernetes-list-map-keys/0"))));
     }
-    let messages =
-        [field, &field["items"]].into_iter().flat_map(|it| it["x-kubernetes-validations"].as_array()).flatten();
-    rules.extend(messages.map(|rule| plain(text(&rule["message"]))));
+    let messages = [field, at(field, "/items")]
+        .into_iter()
+        .flat_map(|it| at(it, "/x-kubernetes-validations").as_array())
+        .flatten();
+    rules.extend(messages.map(|rule| plain(text(at(rule, "/message")))));
     rules
 }
 
@@ -137,6 +140,11 @@ fn plain(words: &str) -> String {
         .chars()
         .flat_map(|c| ['|', '`', '*', '_', '<', '~'].contains(&c).then_some('\\').into_iter().chain([c]))
         .collect()
+}
+
+/// What is there, or null.
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 fn text(value: &Value) -> &str {

@@ -18,8 +18,7 @@ const MINUTES: &str = "3m";
 /// Where all programs of the workspace are. Those of devkit are there if the whole workspace was built, as `make test` does.
 fn programs() -> PathBuf {
     let directory = Path::new(env!("CARGO_BIN_EXE_orion-operator")).parent().unwrap().to_owned();
-    let is_there = |name: &&str| directory.join(name).exists();
-    if !["control-plane", "orion-sim", "receiver"].iter().all(|name| is_there(&name)) {
+    if !["control-plane", "orion-sim", "receiver"].iter().all(|name| directory.join(name).exists()) {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "-p", "devkit", "-p", "receiver", "--bins"]).current_dir(ROOT);
         assert!(cargo.status().unwrap().success());

@@ -1,6 +1,7 @@
 //! Pages that lead from a beginning to an end are followed: their blocks are run by one bash, as they are but for ports and
 //! the address of Orion, and what they say is printed is looked for.
 
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -87,6 +88,10 @@ fn free_port() -> u16 {
 
 #[test]
 fn the_quickstart() {
+    if !Command::new("curl").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        let why = "skipped: the_quickstart: there is no curl\n";
+        return std::io::stderr().write_all(why.as_bytes()).unwrap();
+    }
     let blocks = page("docs/quickstart.md").blocks();
     // The tests have built them already, and `make demo` has a test of its own.
     let is_built = |block: &Block| block.text.starts_with("make demo") || block.text.starts_with("cargo build ");

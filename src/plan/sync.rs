@@ -201,7 +201,7 @@ pub(super) fn update(view: &View<'_>, connection: &ConnectionFacts, id: &str) ->
         return step;
     }
     if view.settings.dry_run {
-        return settle::dry_run(view, "update");
+        return settle::dry_run(view, "update", "");
     }
     Step::Update { id: id.to_owned() }
 }

@@ -93,7 +93,7 @@ fn what_stands_before_a_new_attempt() {
         (looked().listed(Err(answer(503))), "OrionUnavailable"),
         (looked().capabilities(|can| can.list = Support::Absent), "BeginAttempt"),
         (looked().facts(|facts| facts.ownership = false), "BeginAttempt"),
-        (looked().with(|case| case.settings.dry_run = true).facts(|facts| facts.ownership = false), "DryRun"),
+        (looked().with(|case| case.settings.dry_run = true).facts(|facts| facts.ownership = false), "List"),
         // An attempt to replace it that is in doubt comes before everything else.
         (twice().attempt("t").doubt("t", START).facts(|facts| facts.proven = false), "Refresh"),
         (mass().attempt("t").doubt("t", at(99)).annotate(RESOLVE, "recreate=wh_1"), "CreateUncertain"),

@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test test-gitops image test-image soak coverage mutants lint generate
+.PHONY: help demo docs bench test test-gitops image test-image soak coverage mutants lint generate
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -48,9 +48,12 @@ coverage: ## Lines and branches of src/plan that its table tests do not run: the
 mutants: ## Small changes of src/plan that its table tests let pass: there must be none (an hour)
 	@hack/mutants
 
+docs: ## docs/ as a book in target/book; makes mdbook first, once (some minutes)
+	@hack/book
+
 lint: ## Formatting, clippy, generated files, paths of one machine
 	@hack/lint
 
-generate: ## Write the generated files: crds/, parts of the chart, examples/install*, the table of rights in docs/security.md
+generate: ## Write the generated files: crds/, parts of the chart, examples/install*, docs/fields.md, the table of rights in docs/security.md
 	@$(CARGO) run --quiet -p orion-operator --example generate
 	@hack/manifests

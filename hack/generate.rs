@@ -1,6 +1,7 @@
 //! Writes the generated files (`make generate`), or says which are out of date (`--check`).
 
 mod chart;
+mod fields;
 mod gitops;
 
 use std::fmt::Write;
@@ -63,6 +64,7 @@ fn files() -> Result<Vec<(PathBuf, String)>> {
         ("examples/install/rbac.yaml".into(), cluster_wide()),
         ("examples/install/rbac-namespaced.yaml".into(), namespaced()),
         ("docs/security.md".into(), security_page()?),
+        ("docs/fields.md".into(), fields::page()?),
     ];
     for (name, text) in definitions()? {
         files.push((Path::new("crds").join(name), text));

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::Clock;
 use super::connections::{ConnectionHandle, ConnectionKey, Offer, Reached, Registry, Slot, Terms, holds};
 use super::events::Events;
+use super::reconcile::is_newer;
 use super::watch::Watching;
 use crate::api::{CREATE_ATTEMPT, Webhook, WebhookSpec};
 use crate::fence::Fence;
@@ -177,7 +178,24 @@ impl Context {
 
     /// Keeps what is remembered. Called before each effect, so that a panic or a deadline cannot lose it.
     pub(super) fn remember(&self, key: &ObjectRef<Webhook>, entry: &Entry) {
-        self.entries().insert(key.clone(), Arc::new(entry.clone()));
+        let mut entry = entry.clone();
+        if entry.latest.is_some() {
+            let named = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
+            let cached = self.webhooks.iter().find_map(|store| store.get(&named));
+            entry.latest = entry.latest.filter(|latest| cached.is_none_or(|cached| is_ahead(latest, &cached)));
+        }
+        self.entries().insert(key.clone(), Arc::new(entry));
+    }
+
+    /// The cache has the object in this version now: a copy that is no newer is of no use.
+    pub(super) fn caught_up(&self, key: &ObjectRef<Webhook>, cached: &Guarded) {
+        let mut entries = self.entries();
+        let known = entries.get_mut(key);
+        if let Some(entry) = known
+            && entry.latest.as_ref().is_some_and(|latest| !is_ahead(latest, cached))
+        {
+            Arc::make_mut(entry).latest = None;
+        }
     }
 
     /// Forgets an object that is gone.
@@ -310,6 +328,11 @@ impl Context {
             })
             .collect()
     }
+}
+
+/// Our last write is not in the cache yet.
+fn is_ahead(latest: &Webhook, cached: &Guarded) -> bool {
+    cached.0.as_ref().is_ok_and(|cached| is_newer(latest, cached))
 }
 
 fn wake_those_in(

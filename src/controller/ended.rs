@@ -2,29 +2,29 @@
 
 use std::time::Duration;
 
-use kube::runtime::controller::Action;
 use tracing::field::display;
 use tracing::{Span, debug, error};
 
+use super::queue::Again;
 use super::reconcile::ReconcileError;
 use crate::metrics::{Ending, Reconciles, UnderWay};
 
 /// A reconcile that ended without an error.
 pub(super) struct Ended {
-    action: Action,
+    action: Again,
     ending: Ending,
 }
 
 impl Ended {
     /// It did what was to be done.
-    pub(super) fn done(action: Action) -> Self {
-        let ending = if action == Action::await_change() { Ending::Success } else { Ending::RequeueAfter };
+    pub(super) fn done(action: Again) -> Self {
+        let ending = if action == Again::on_change() { Ending::Success } else { Ending::RequeueAfter };
         Self { action, ending }
     }
 
     /// Something changed under it: it begins anew after `wait`.
     pub(super) fn again(wait: Duration) -> Self {
-        Self { action: Action::requeue(wait), ending: Ending::Requeue }
+        Self { action: Again::after(wait), ending: Ending::Requeue }
     }
 }
 
@@ -33,7 +33,7 @@ pub(super) fn end(
     reconciles: &Reconciles,
     under_way: UnderWay<'_>,
     result: Result<Ended, ReconcileError>,
-) -> Result<Action, ReconcileError> {
+) -> Result<Again, ReconcileError> {
     let ending = result.as_ref().map_or(Ending::Error, |ended| ended.ending);
     let milliseconds = u64::try_from(under_way.ended(ending).as_millis()).unwrap_or(u64::MAX);
     Span::current().record("outcome", display(ending.as_str())).record("milliseconds", milliseconds);

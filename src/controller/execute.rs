@@ -4,13 +4,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kube::runtime::controller::Action;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::clock::chance;
 use super::context::Entry;
 use super::patch::{self, ApiError};
+use super::queue::Again;
 use super::reconcile::{Reconcile, new_token};
 use super::watch::prune;
 use super::{events, gather};
@@ -19,7 +19,7 @@ use crate::plan::{Call, CallKind, Guard, SecretValues, Settlement, Step, attempt
 
 impl Reconcile<'_> {
     /// Carries out one step. `Some` ends the reconcile.
-    pub(super) async fn carry_out(&mut self, step: Step) -> Result<Option<Action>, ApiError> {
+    pub(super) async fn carry_out(&mut self, step: Step) -> Result<Option<Again>, ApiError> {
         let context = self.context;
         match step {
             Step::Refresh => self.refresh().await?,
@@ -42,7 +42,7 @@ impl Reconcile<'_> {
                     // Waiting for one's turn under our own rate limit is no work that takes long.
                     let begun = Instant::now();
                     let prepare = context.stop.run_until_cancelled(handle.orion.prepare());
-                    let Some(result) = prepare.await else { return Ok(Some(Action::await_change())) };
+                    let Some(result) = prepare.await else { return Ok(Some(Again::on_change())) };
                     self.patience = self.patience.map(|patience| patience + begun.elapsed());
                     handle.note_failure(&result);
                     self.round.prepared = Some(result);
@@ -81,7 +81,7 @@ impl Reconcile<'_> {
                 }
                 let uid = std::mem::take(&mut self.entry.uid);
                 self.entry = Entry { uid, released: true, ..Entry::default() };
-                return Ok(Some(Action::await_change()));
+                return Ok(Some(Again::on_change()));
             }
             Step::Settle(settlement) => return self.settle(*settlement).await.map(Some),
         }
@@ -228,7 +228,7 @@ impl Reconcile<'_> {
     }
 
     /// The end: writes the status if it says something new, and remembers the verdict.
-    async fn settle(&mut self, settlement: Settlement) -> Result<Action, ApiError> {
+    async fn settle(&mut self, settlement: Settlement) -> Result<Again, ApiError> {
         let differs = self.webhook.status.as_ref() != Some(&settlement.status);
         if differs {
             let updated =
@@ -263,7 +263,7 @@ impl Reconcile<'_> {
         self.entry.memory.settled(&settlement);
         Ok(settlement
             .wake
-            .map_or_else(Action::await_change, |wake| Action::requeue(wake.saturating_sub(self.context.clock.boot()))))
+            .map_or_else(Again::on_change, |wake| Again::after(wake.saturating_sub(self.context.clock.boot()))))
     }
 
     /// Orion's side was looked at, or put right, and is as declared.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use rand::RngExt;
 use rand::distr::{Alphanumeric, SampleString};
@@ -20,6 +19,7 @@ use super::connections::{ConnectionHandle, Reached};
 use super::context::{Context, Entry, Guarded};
 use super::ended::{self, Ended};
 use super::patch::{self, ApiError};
+use super::queue::Again;
 use super::undecodable;
 use super::watch::prune;
 use crate::api::Webhook;
@@ -56,56 +56,76 @@ pub enum ReconcileError {
     Restless,
 }
 
-/// Brings one Webhook a step further, or to rest.
+/// Brings one Webhook a step further, or to rest, when it has its place among those that are at work.
 ///
 /// # Errors
 /// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
-#[tracing::instrument(skip_all, fields(
+pub(super) async fn reconcile(
+    key: ObjectRef<Webhook>,
+    store: Store<Guarded>,
+    context: Arc<Context>,
+) -> Result<Again, ReconcileError> {
+    let named = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
+    let gone = || {
+        context.forget(&key);
+        Ok(Again::on_change())
+    };
+    // One that does not decode costs little, and waits for nobody.
+    let Some(shares) = store.get(&named).map(|guarded| {
+        let decoded = guarded.0.as_ref().ok();
+        decoded.map(|cached| context.registry.share(cached))
+    }) else {
+        return gone();
+    };
+    let in_line = shares.as_ref().map(|_| context.metrics.line.enter());
+    let needs_slot = shares.is_some();
+    let share = shares.flatten();
+    let places = async {
+        // In this order: who waits for its share takes no place from others.
+        let share = match &share {
+            Some(share) => share.acquire().await.ok(),
+            None => None,
+        };
+        let slot = if needs_slot { context.slots.acquire().await.ok() } else { None };
+        (share, slot)
+    };
+    // Who has not begun when the process is asked to stop does not begin.
+    let Some(_places) = context.stop.run_until_cancelled(places).await else {
+        return Ok(Again::on_change());
+    };
+    drop(in_line);
+    // As it is now, not as it was when the wait began.
+    let Some(guarded) = store.get(&named) else { return gone() };
+    // Boxed: thousands may wait for their place, and need not be as large as one that is at work.
+    Box::pin(in_its_place(&guarded, &context)).await
+}
+
+#[tracing::instrument(name = "reconcile", skip_all, fields(
     kind = %"Webhook",
-    object = %path(&guarded),
+    object = %path(guarded),
     generation = guarded.meta().generation,
     step = Empty,
     outcome = Empty,
     milliseconds = Empty,
 ))]
-pub async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
-    let metrics = &context.metrics;
-    let (under_way, result) = match &guarded.0 {
-        Ok(cached) => {
-            let in_line = metrics.line.enter();
-            // In this order: who waits for its share takes no place from others.
-            let share = context.registry.share(cached);
-            let places = async {
-                let share = match &share {
-                    Some(share) => share.acquire().await.ok(),
-                    None => None,
-                };
-                (share, context.slots.acquire().await)
-            };
-            // Who has not begun when the process is asked to stop does not begin.
-            let Some(_places) = context.stop.run_until_cancelled(places).await else {
-                return Ok(Action::await_change());
-            };
-            drop(in_line);
-            (metrics.webhooks.begins(), bounded(&context, cached.clone()).await)
-        }
+async fn in_its_place(guarded: &Guarded, context: &Context) -> Result<Again, ReconcileError> {
+    let under_way = context.metrics.webhooks.begins();
+    let result = match &guarded.0 {
+        Ok(cached) => bounded(context, cached).await,
         Err(invalid) => {
             // The decoder's own words can quote the object's values, so they are left out.
             warn!("the stored object does not decode as a Webhook; the others are served on");
-            let under_way = metrics.webhooks.begins();
-            let result = undecodable::reconcile(&context, &invalid.metadata).await;
-            (under_way, result.map(Ended::done).map_err(ReconcileError::from))
+            undecodable::reconcile(context, &invalid.metadata).await.map(Ended::done).map_err(ReconcileError::from)
         }
     };
-    ended::end(&metrics.webhooks, under_way, result)
+    ended::end(&context.metrics.webhooks, under_way, result)
 }
 
 /// The reconcile of one that has its place.
-async fn bounded(context: &Context, cached: Webhook) -> Result<Ended, ReconcileError> {
+async fn bounded(context: &Context, cached: &Webhook) -> Result<Ended, ReconcileError> {
     // Without the version, of which nothing is to be kept.
     let key = ObjectRef::new(&cached.name_any()).within(&cached.namespace().unwrap_or_default());
-    // Boxed: thousands may wait for their place, and need not be as large as one that is at work.
-    let work = Box::pin(AssertUnwindSafe(Reconcile::new(context, key, cached).run()).catch_unwind());
+    let work = AssertUnwindSafe(Reconcile::new(context, key, cached.clone()).run()).catch_unwind();
     match tokio::time::timeout(DEADLINE, work).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(ReconcileError::Panic),
@@ -162,7 +182,7 @@ impl<'a> Reconcile<'a> {
     async fn run(mut self) -> Result<Ended, ReconcileError> {
         let context = self.context;
         if self.entry.released {
-            return Ok(Ended::done(Action::await_change()));
+            return Ok(Ended::done(Again::on_change()));
         }
         let webhook = Arc::clone(&self.webhook);
         match self.patiently(context.reach(&webhook)).await {
@@ -180,7 +200,7 @@ impl<'a> Reconcile<'a> {
             if context.stop.is_cancelled() && begins_something(&step) {
                 debug!("the process was asked to stop");
                 context.remember(&self.key, &self.entry);
-                return Ok(Ended::done(Action::await_change()));
+                return Ok(Ended::done(Again::on_change()));
             }
             if self.is_cut_off(&step) {
                 debug!("the connection is another one by now, or not for this Webhook any more");
@@ -256,7 +276,7 @@ impl<'a> Reconcile<'a> {
     }
 
     /// It is not known yet how the connection stands: whoever finds out brings the Webhook back. What takes longer is told.
-    async fn wait_for_connection(&mut self) -> Result<Action, ApiError> {
+    async fn wait_for_connection(&mut self) -> Result<Again, ApiError> {
         let now = self.context.clock.boot();
         let since = *self.entry.waiting.get_or_insert(now);
         let waited = now.saturating_sub(since);
@@ -274,7 +294,7 @@ impl<'a> Reconcile<'a> {
         }
         self.context.remember(&self.key, &self.entry);
         let again = [TOGETHER, PATIENCE].into_iter().find(|wait| *wait > waited);
-        Ok(Action::requeue(again.map_or(STILL_WAITING, |wait| wait - waited)))
+        Ok(Again::after(again.map_or(STILL_WAITING, |wait| wait - waited)))
     }
 
     /// The facts of this moment, and what to do.
@@ -344,7 +364,23 @@ pub(super) fn new_token(chance: &mut StdRng) -> String {
 }
 
 /// `ours` was written after `cached` was read.
-fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
+pub(super) fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
     let number = |webhook: &Webhook| webhook.resource_version().and_then(|version| version.parse::<u64>().ok());
     ours.uid() == cached.uid() && matches!((number(ours), number(cached)), (Some(ours), Some(cached)) if ours > cached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F: Future>(_: impl Fn(ObjectRef<Webhook>, Store<Guarded>, Arc<Context>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Thousands wait at the start, each with one of these.
+    #[test]
+    fn one_that_waits_for_its_place_is_small() {
+        let size = size(reconcile);
+        assert!(size <= 1024, "{size} bytes");
+    }
 }

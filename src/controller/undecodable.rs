@@ -6,33 +6,33 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::ObjectMeta;
-use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
 
 use super::connections::ConnectionObject;
 use super::context::Context;
 use super::patch::{self, ApiError, call};
+use super::queue::Again;
 use crate::api::{CONNECTION_FINALIZER, FINALIZER, RESOLVE, Readiness, Reason, Webhook, conditions};
 
 /// Tells on the object that it does not decode, once for each generation. Deletion waits until it decodes again, or a
 /// person lets it go.
-pub(super) async fn reconcile(context: &Context, metadata: &ObjectMeta) -> Result<Action, ApiError> {
+pub(super) async fn reconcile(context: &Context, metadata: &ObjectMeta) -> Result<Again, ApiError> {
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let name = metadata.name.as_deref().unwrap_or_default();
     let api: Api<DynamicObject> =
         Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<Webhook>(&()));
     let Some(object) = call(context, "read an object that does not decode", api.get_opt(name)).await? else {
-        return Ok(Action::await_change());
+        return Ok(Again::on_change());
     };
     let is_deleting = object.metadata.deletion_timestamp.is_some();
     if is_deleting && object.annotations().get(RESOLVE).is_some_and(|text| text.trim() == "abandon") {
         patch::release_dynamic(context, &api, &object, FINALIZER).await?;
-        return Ok(Action::await_change());
+        return Ok(Again::on_change());
     }
     let wanted = told(&object, is_deleting, context.clock.wall());
     tell(context, &api, &object, wanted).await?;
-    Ok(Action::await_change())
+    Ok(Again::on_change())
 }
 
 /// The same for a connection, which goes when no Webhook uses it.
@@ -40,7 +40,7 @@ pub(super) async fn tell_connection<K: ConnectionObject>(
     context: &Context,
     metadata: &ObjectMeta,
     users: Option<usize>,
-) -> Result<Action, ApiError> {
+) -> Result<Again, ApiError> {
     let resource = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = match &metadata.namespace {
         Some(namespace) => Api::namespaced_with(context.client.clone(), namespace, &resource),
@@ -48,12 +48,12 @@ pub(super) async fn tell_connection<K: ConnectionObject>(
     };
     let name = metadata.name.as_deref().unwrap_or_default();
     let Some(object) = call(context, "read an object that does not decode", api.get_opt(name)).await? else {
-        return Ok(Action::await_change());
+        return Ok(Again::on_change());
     };
     let is_deleting = object.metadata.deletion_timestamp.is_some();
     if is_deleting && users == Some(0) {
         patch::release_dynamic(context, &api, &object, CONNECTION_FINALIZER).await?;
-        return Ok(Action::await_change());
+        return Ok(Again::on_change());
     }
     let (kind, name) = (K::kind(&()), object.name_any());
     let message = if is_deleting {
@@ -67,7 +67,7 @@ pub(super) async fn tell_connection<K: ConnectionObject>(
         let wanted = conditions_of(&object, message, is_deleting, context.clock.wall());
         tell(context, &api, &object, wanted).await?;
     }
-    Ok(if is_deleting { Action::requeue(Duration::from_secs(5)) } else { Action::await_change() })
+    Ok(if is_deleting { Again::after(Duration::from_secs(5)) } else { Again::on_change() })
 }
 
 /// Writes the conditions if they say something new.

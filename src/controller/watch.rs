@@ -8,11 +8,10 @@ use std::time::Duration;
 use futures::channel::{mpsc, oneshot};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -26,7 +25,8 @@ use super::clock::{Clock, chance, watch_backoff};
 use super::connections::{self, ConnectionHandle, ConnectionKey, ConnectionObject, ConnectionWatch, Terms, Users};
 use super::context::{Caches, Context, ContextConfig, Guarded};
 use super::orphans::watch_for_orphans;
-use super::reconcile::{ReconcileError, reconcile};
+use super::queue::{self, Again};
+use super::reconcile::reconcile;
 use crate::api::{CREATE_ATTEMPT, ClusterOrionConnection, OrionConnection, REQUESTED_AT, RESOLVE, Webhook};
 use crate::health::Phase;
 use crate::metrics::{Counted, Metrics};
@@ -65,10 +65,8 @@ pub async fn run(config: ContextConfig, watching: Watching, metrics: Arc<Metrics
     let mut secrets = Vec::new();
     let clock = &Arc::clone(&config.clock);
     for scope in watching.scopes() {
-        let (store, events, is_filled) =
+        let (store, webhooks, is_filled) =
             watch_webhooks(scoped(&config.client, scope.as_deref()), watching.webhooks(), clock);
-        // Without a bound of its own: places are handed out by the reconcile, fairly between connections.
-        let controller = Controller::for_stream(events, store.clone());
         let (wake, changes) = mpsc::unbounded();
         let (reader, events) = watch_metadata::<Secret>(scoped(&config.client, scope.as_deref()), "Secrets", clock);
         secrets.push((reader.clone(), events, scope.clone()));
@@ -80,7 +78,7 @@ pub async fn run(config: ContextConfig, watching: Watching, metrics: Arc<Metrics
             scope.clone(),
             connections::watch::<OrionConnection>(scoped(&config.client, scope.as_deref()), clock),
         ));
-        loops.push((controller, changes));
+        loops.push((webhooks, changes));
     }
     let is_everywhere = watching.namespaces.is_none();
     let clusters =
@@ -120,13 +118,17 @@ pub async fn run(config: ContextConfig, watching: Watching, metrics: Arc<Metrics
     info!("filling the cache of Secrets (metadata only)");
     let mut running = Vec::new();
     let mut clusters = clusters;
-    for (index, ((scope, watch), (controller, changes))) in connections.into_iter().zip(loops).enumerate() {
-        let Some(secrets) = context.secrets.get(index).cloned() else { continue };
+    for (index, ((scope, watch), (events, changes))) in connections.into_iter().zip(loops).enumerate() {
+        let (Some(secrets), Some(webhooks)) =
+            (context.secrets.get(index).cloned(), context.webhooks.get(index).cloned())
+        else {
+            continue;
+        };
         let (connections, is_known) = serve_connections(&context, watch, move |context, known| {
             context.registry.namespaced_are_known(scope, known.into_iter());
         });
         filled.push(is_known);
-        let mut scope_runs = vec![connections, reconcile_webhooks(&context, controller, changes)];
+        let mut scope_runs = vec![connections, reconcile_webhooks(&context, webhooks, events, changes)];
         if let Some(watch) = clusters.take() {
             let (connections, is_known) = serve_connections(&context, watch, |context, known| {
                 context.registry.clusters_are_known(known.into_iter());
@@ -153,23 +155,47 @@ pub async fn run(config: ContextConfig, watching: Watching, metrics: Arc<Metrics
     info!("stopped: nothing is in flight");
 }
 
-/// The loop over the Webhooks of one scope.
+/// The loop over the Webhooks of one scope. Without a bound of its own: places are handed out by the reconcile, fairly
+/// between connections.
 fn reconcile_webhooks(
     context: &Arc<Context>,
-    controller: Controller<Guarded>,
+    store: Store<Guarded>,
+    events: impl Stream<Item = watcher::Result<Guarded>> + Send + 'static,
     changes: mpsc::UnboundedReceiver<ObjectRef<Guarded>>,
 ) -> BoxFuture<'static, ()> {
-    let results = controller.reconcile_on(changes).graceful_shutdown_on(context.stop.clone().cancelled_owned()).run(
-        reconcile,
-        error_policy,
-        Arc::clone(context),
-    );
-    let context = Arc::clone(context);
-    let noted = results.for_each(move |result| {
-        take_note(&context, result);
-        future::ready(())
+    let watching = Arc::clone(context);
+    let changed = events.filter_map(move |event| {
+        let key = match event {
+            Ok(guarded) => {
+                let key = key_of(&guarded);
+                watching.caught_up(&key, &guarded);
+                Some(key)
+            }
+            Err(error) => {
+                tell_watch_error("Webhooks", &error);
+                None
+            }
+        };
+        future::ready(key)
     });
-    noted.boxed()
+    let woken = changes.map(|key| ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default()));
+    let (context, is_filled) = (Arc::clone(context), store.clone());
+    let stop = context.stop.clone();
+    let begin = move |key: &ObjectRef<Webhook>| {
+        let stored = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
+        if store.get(&stored).is_none() {
+            context.forget(key);
+            return None;
+        }
+        let (context, store, key) = (Arc::clone(&context), store.clone(), key.clone());
+        Some(async move {
+            let failed = || backoff(context.count_error(&key), chance(&*context.clock).random());
+            // The error was told by the reconcile itself.
+            let again = reconcile(key.clone(), store, Arc::clone(&context)).await;
+            again.unwrap_or_else(|_| Again::after(failed()))
+        })
+    };
+    async move { queue::serve(stream::select(changed, woken), is_filled.wait_until_ready(), stop, begin).await }.boxed()
 }
 
 /// The loop over connections. `tell` hears of all of them once they are known by name, and so does the receiver.
@@ -206,27 +232,6 @@ fn tend_default(context: &Arc<Context>, handle: Arc<ConnectionHandle>) {
     keep(&context.health, stop.clone(), "news of the default connection", wakes);
     keep(&context.health, stop.clone(), "waits of the default connection", tending);
     keep(&context.health, stop, "orphans of the default connection", orphans);
-}
-
-/// The error was told by the reconcile itself.
-fn error_policy(guarded: Arc<Guarded>, _: &ReconcileError, context: Arc<Context>) -> Action {
-    Action::requeue(backoff(context.count_error(&key_of(&guarded)), chance(&*context.clock).random()))
-}
-
-fn take_note(
-    context: &Context,
-    result: Result<(ObjectRef<Guarded>, Action), controller::Error<ReconcileError, watcher::Error>>,
-) {
-    match result {
-        // It has told its end itself.
-        Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
-        Err(controller::Error::ObjectNotFound(gone)) => {
-            let namespace = gone.namespace.unwrap_or_default();
-            context.forget(&ObjectRef::new(&gone.name).within(&namespace));
-        }
-        Err(controller::Error::QueueError(error)) => tell_watch_error("Webhooks", &error),
-        Err(controller::Error::RunnerError(error)) => warn!(%error, "the reconcile queue is in trouble"),
-    }
 }
 
 /// Says what is wrong with a watch, and what to do. The watch itself is repeated with a back-off.

@@ -6,17 +6,44 @@ use super::memory::{Carrying, Created};
 use super::settle::{self, readiness, settlement, synced};
 use super::step::Step;
 use super::view::View;
-use crate::api::{Attempt, Reason};
+use crate::api::{Attempt, Reason, Support};
 
 /// Begins an attempt, with everything at hand that the POST will need.
 pub(super) fn begin(view: &View<'_>, connection: &ConnectionFacts, resolved: bool) -> Step {
     if view.settings.dry_run {
-        return settle::dry_run(view, "create");
+        return rehearsed(view, connection);
     }
     if let Some(step) = prepared(view, connection) {
         return step;
     }
     Step::BeginAttempt { token: view.token.to_owned(), resolved }
+}
+
+/// `--dry-run`: whatever would be in the way, as far as reads can tell. One list serves all, and tests address and credentials.
+fn rehearsed(view: &View<'_>, connection: &ConnectionFacts) -> Step {
+    if let Some(trouble) = &connection.trouble {
+        return settle::wait_for_connection(view, trouble);
+    }
+    if let Err(step) = view.values() {
+        return step;
+    }
+    let snapshot = match &view.round.list {
+        None if connection.capabilities.list != Support::Absent => {
+            return Step::List { begun_after: view.now.saturating_sub(view.interval()) };
+        }
+        Some(Err(failure)) if !failure.class.is_absent() => return settle::failure(view, failure).step(),
+        Some(Ok(snapshot)) => Some(snapshot),
+        Some(Err(_)) | None => None,
+    };
+    let spec = &view.webhook.spec;
+    let alike = snapshot.into_iter().flat_map(|snapshot| snapshot.webhooks()).find(|webhook| {
+        webhook.url.is_some()
+            && webhook.looks_like(&spec.url, &spec.user_id, &spec.presence_name)
+            && (view.held_by)(&webhook.id).is_none()
+    });
+    let but =
+        alike.map(|webhook| format!(", where {} is like it already: spec.adopt.id takes that one over", webhook.id));
+    settle::dry_run(view, "create", &but.unwrap_or_default())
 }
 
 /// What is still missing for a POST: the connection, header values, a permit with credentials.

@@ -56,7 +56,7 @@ use crate::api::Reason;
 pub fn plan(view: &View<'_>) -> Step {
     let step = decide(view);
     match written_by(&step).filter(|_| view.settings.dry_run) {
-        Some(what) => settle::dry_run(view, what),
+        Some(what) => settle::dry_run(view, what, ""),
         None => step,
     }
 }

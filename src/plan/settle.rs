@@ -144,13 +144,15 @@ pub(super) fn wait_for_connection(view: &View<'_>, trouble: &Trouble) -> Step {
     wait(view, trouble.reason, trouble.message.clone(), view.now + BACKOFF_CAP)
 }
 
-/// `--dry-run`: says what would be done.
-pub(super) fn dry_run(view: &View<'_>, what: &str) -> Step {
+/// `--dry-run`: says what would be done, and what there is to know about it.
+pub(super) fn dry_run(view: &View<'_>, what: &str, but: &str) -> Step {
     let host = url_host(&view.webhook.spec.url);
     wait(
         view,
         Reason::DryRun,
-        format!("Dry run: would {what} the webhook for {host} at Orion. Start the operator without --dry-run to do it"),
+        format!(
+            "Dry run: would {what} the webhook for {host} at Orion{but}. Start the operator without --dry-run to do it"
+        ),
         view.now + view.interval(),
     )
 }

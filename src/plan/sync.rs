@@ -98,6 +98,11 @@ fn observe(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
             Err(failure) => check_failed(view, failure),
         };
     }
+    let adopted = view.webhook.spec.adopt.as_ref().map(|adopt| adopt.id.as_str());
+    if view.round.remote.as_ref().is_some_and(|(read, _)| Some(read.as_str()) == adopted) {
+        // The one to adopt in its place was read, for which the stored one was found to be gone before.
+        return gone::plan(view, connection, id);
+    }
     let by_list = connection.capabilities.list != Support::Absent;
     let by_get = connection.capabilities.get != Support::Absent;
     match &view.round.list {
@@ -133,10 +138,11 @@ fn not_found(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
     }
 }
 
-/// The oldest list that may answer a drift check: one that many share, but none from before our own last change, and
-/// for a second look at a missing id none that was the first.
+/// The oldest list that may answer a drift check: one that many share, all that are due within the same tenth of the interval
+/// even where some come late to it; but none from before our own last change, and for a second look at a missing id none that
+/// was the first.
 fn list_age(view: &View<'_>, connection: &ConnectionFacts) -> Boot {
-    let shared = view.now.saturating_sub(view.interval() / 10);
+    let shared = view.now.saturating_sub(view.interval() / 5);
     let own = view.memory.changed.map_or(shared, |changed| changed.max(shared));
     view.second_look(connection).map_or(own, |second| second.max(own))
 }
@@ -195,7 +201,7 @@ pub(super) fn update(view: &View<'_>, connection: &ConnectionFacts, id: &str) ->
         return step;
     }
     if view.settings.dry_run {
-        return settle::dry_run(view, "update");
+        return settle::dry_run(view, "update", "");
     }
     Step::Update { id: id.to_owned() }
 }

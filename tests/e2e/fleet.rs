@@ -8,6 +8,7 @@ use devkit::sim::{Fault, Operation};
 use futures::{StreamExt, stream};
 use kube::api::ListParams;
 use orion_operator::api::ready_condition;
+use serde_json::json;
 
 use super::world::{World, run, spec, until};
 
@@ -89,4 +90,66 @@ fn one_bad_webhook_does_not_slow_the_others() {
         world.synced("bad").await;
         assert_eq!(world.at_orion("bad").len(), 1);
     });
+}
+
+#[test]
+fn one_write_and_one_call_for_a_change_and_one_list_to_see_that_nothing_changed() {
+    const FEW: usize = 120;
+    let pages = FEW.div_ceil(100) as u64;
+    run(async |world| {
+        let each = |n: usize| (format!("hook-{n}"), format!("few-{n}"));
+        let mut operator = world.operator(&["--interval", "1h"]).await;
+        for n in 0..FEW {
+            let (name, presence) = each(n);
+            world.create(&name, spec(&presence)).await;
+        }
+        all_ready(&world, FEW).await;
+        let created = world.audited(2 * FEW).await;
+        assert_eq!(created, 2 * FEW);
+
+        world.sim.clear_requests();
+        for n in 0..FEW {
+            world.merge(&each(n).0, json!({"spec": {"url": "https://hooks.example.com/other"}})).await;
+        }
+        let at_orion = || world.sim.webhooks().iter().filter(|it| it.url.ends_with("/other")).count();
+        until("all are updated", async || (at_orion() == FEW).then_some(())).await;
+        for n in 0..FEW {
+            world.synced(&each(n).0).await;
+        }
+        assert_eq!(world.audited(created + FEW).await, created + FEW, "an update is one write");
+        assert_eq!((world.calls(Operation::Put), world.sim.requests().len()), (FEW as u64, FEW), "and one call");
+        assert!(operator.stop().await.success());
+
+        // Many rounds, with Webhooks that were all checked at another time before.
+        world.sim.clear_requests();
+        let mut operator = world.operator(&["--interval", "10s"]).await;
+        until("drift was looked for", async || (world.calls(Operation::List) >= 4 * pages).then_some(())).await;
+        let (lists, seconds) = (world.calls(Operation::List), lasted(&world));
+        // The first one is that of the start.
+        assert!(lists <= pages * (2 + seconds / 10), "{lists} pages in {seconds} s");
+        let others = world.sim.requests().iter().filter(|it| it.operation != Operation::List).count();
+        // What Orion can do is asked for once.
+        assert!(others <= 1, "{:?}", world.sim.counts());
+        assert_eq!(world.writes().len(), created + FEW, "nothing changed, nothing is written");
+        assert!(operator.stop().await.success());
+
+        world.sim.clear_requests();
+        let _operator = world.operator(&["--interval", "1h"]).await;
+        for n in 0..FEW {
+            world.delete(&each(n).0).await;
+        }
+        until("all are gone", async || {
+            world.webhooks().list(&ListParams::default()).await.unwrap().items.is_empty().then_some(())
+        })
+        .await;
+        assert_eq!(world.audited(created + 2 * FEW).await, created + 2 * FEW, "a deletion is one write");
+        assert_eq!(world.calls(Operation::Delete), FEW as u64, "and one call");
+    });
+}
+
+/// Seconds between the first and the last request to Orion, rounded up.
+fn lasted(world: &World) -> u64 {
+    let times: Vec<jiff::Timestamp> = world.sim.requests().iter().map(|it| it.time.parse().unwrap()).collect();
+    let (first, last) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+    u64::try_from(last.duration_since(*first).as_millis()).unwrap().div_ceil(1000)
 }

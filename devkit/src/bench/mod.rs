@@ -5,6 +5,7 @@ mod count;
 mod fleet;
 mod floor;
 mod machine;
+mod plot;
 mod report;
 mod round;
 mod subject;
@@ -16,6 +17,7 @@ use anyhow::{Context, Result};
 use rand::seq::SliceRandom;
 
 pub use floor::{FloorArgs, floor};
+pub use plot::{PlotArgs, plot};
 
 use machine::Machine;
 use report::Report;
@@ -42,6 +44,9 @@ pub struct Settings {
     /// How long objects are to come at each rate.
     #[arg(long, default_value_t = 20)]
     load_seconds: u32,
+    /// Nothing but the cold sync.
+    #[arg(long)]
+    cold_only: bool,
     /// Without the floor.
     #[arg(long)]
     without_floor: bool,

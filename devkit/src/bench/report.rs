@@ -31,16 +31,16 @@ const ROWS: [(&str, usize, Number); 23] = [
     ("driver's and simulator's CPU, s", 1, |it| Some(it.cold.driver_cpu)),
     ("memory with nothing, MiB", 1, |it| Some(it.start.memory.resident)),
     ("memory at the peak of the cold sync, MiB", 1, |it| Some(it.cold.memory.peak)),
-    ("memory after it, MiB", 1, |it| Some(it.idle.memory.resident)),
-    ("idle, % of a core", 2, |it| Some(it.idle.cpu_percent)),
+    ("memory after it, MiB", 1, |it| it.idle.as_ref().map(|idle| idle.memory.resident)),
+    ("idle, % of a core", 2, |it| it.idle.as_ref().map(|idle| idle.cpu_percent)),
     ("apply to Ready at 20/s, p50, ms", 0, |it| it.load.first().map(|load| load.p50 * 1000.0)),
     ("apply to Ready at 20/s, p99, ms", 0, |it| it.load.first().map(|load| load.p99 * 1000.0)),
     ("apply to Ready at 50/s, p50, ms", 0, |it| it.load.get(1).map(|load| load.p50 * 1000.0)),
     ("apply to Ready at 50/s, p99, ms", 0, |it| it.load.get(1).map(|load| load.p99 * 1000.0)),
-    ("restart, quiet after, s", 1, |it| Some(it.restart.quiet)),
-    ("restart, CPU, s", 2, |it| Some(it.restart.cpu)),
-    ("restart, memory at the peak, MiB", 1, |it| Some(it.restart.memory.peak)),
-    ("restart, memory after it, MiB", 1, |it| Some(it.restart.memory.resident)),
+    ("restart, quiet after, s", 1, |it| it.restart.as_ref().map(|restart| restart.quiet)),
+    ("restart, CPU, s", 2, |it| it.restart.as_ref().map(|restart| restart.cpu)),
+    ("restart, memory at the peak, MiB", 1, |it| it.restart.as_ref().map(|restart| restart.memory.peak)),
+    ("restart, memory after it, MiB", 1, |it| it.restart.as_ref().map(|restart| restart.memory.resident)),
     ("start of the process to all watches, ms", 0, |it| it.start.watches.map(|seconds| seconds * 1000.0)),
     ("drift of 30 s, 90 s, CPU, s", 2, |it| it.drift.as_ref().map(|drift| drift.cpu)),
     ("drift of 30 s, healed after, s", 1, |it| it.drift.as_ref().map(|drift| drift.healed)),
@@ -110,8 +110,12 @@ fn counts(text: &mut String, measured: &Measured, webhooks: usize) {
         );
     };
     row("create", webhooks, &measured.cold.requests);
-    row(&format!("idle for {:.0} s", measured.idle.seconds), webhooks, &measured.idle.requests);
-    row("restart", webhooks, &measured.restart.requests);
+    if let Some(idle) = &measured.idle {
+        row(&format!("idle for {:.0} s", idle.seconds), webhooks, &idle.requests);
+    }
+    if let Some(restart) = &measured.restart {
+        row("restart", webhooks, &restart.requests);
+    }
     if let Some(changes) = &measured.changes {
         row("update", changes.number, &changes.updates);
         row("delete", changes.number, &changes.deletes);

@@ -29,9 +29,9 @@ pub(super) struct Measured {
     pub(super) subject: Subject,
     pub(super) start: Start,
     pub(super) cold: Cold,
-    pub(super) idle: Idle,
+    pub(super) idle: Option<Idle>,
     pub(super) load: Vec<Load>,
-    pub(super) restart: Restart,
+    pub(super) restart: Option<Restart>,
     /// Only the operator's, in the first round.
     pub(super) changes: Option<Changes>,
     /// Only the operator's, in the first round.
@@ -214,7 +214,20 @@ pub(super) async fn measure(subject: Subject, settings: &Settings, is_first: boo
 
     let (running, cold) = cold(subject, &stage, &place, number).await?;
     note(subject, &format!("cold sync {:.1} s, {:.2} s of CPU, peak {:.1} MiB", cold.wall, cold.cpu, cold.memory.peak));
-    let idle = idle(&running, &stage, settings.idle_seconds).await?;
+    if settings.cold_only {
+        running.stop().await?;
+        return Ok(Measured {
+            subject,
+            start,
+            cold,
+            idle: None,
+            load: Vec::new(),
+            restart: None,
+            changes: None,
+            drift: None,
+        });
+    }
+    let idle = Some(idle(&running, &stage, settings.idle_seconds).await?);
     let load = load(&stage, settings).await?;
     let is_operator = subject == Subject::Operator;
     let changes = if is_first && is_operator { Some(changed(&stage, number.min(SOME)).await?) } else { None };
@@ -225,8 +238,9 @@ pub(super) async fn measure(subject: Subject, settings: &Settings, is_first: boo
     let quiet = running.quiet().await?;
     let (cpu, memory) = (usage::cpu(running.pid())?.as_secs_f64(), usage::memory(running.pid())?);
     let restart = Restart { quiet, cpu, requests: stage.since(&before).await?, memory };
-    note(subject, &format!("restart: quiet after {quiet:.1} s, {cpu:.2} s of CPU, {restart:?}"));
+    note(subject, &format!("restart: quiet after {quiet:.1} s, {cpu:.2} s of CPU"));
     running.stop().await?;
+    let restart = Some(restart);
     let drift = if is_first && is_operator { Some(drifted(&stage, &place, number).await?) } else { None };
     Ok(Measured { subject, start, cold, idle, load, restart, changes, drift })
 }

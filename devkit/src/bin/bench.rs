@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use devkit::bench::{FloorArgs, Settings, floor, run};
+use devkit::bench::{FloorArgs, PlotArgs, Settings, floor, plot, run};
 
 /// Measures the operator beside the smallest program that can do its job.
 #[derive(Parser)]
@@ -16,6 +16,8 @@ struct Arguments {
 enum Command {
     /// Measure
     Run(Settings),
+    /// Draw how it grows, from the files of several runs
+    Plot(PlotArgs),
     /// Be that smallest program
     Floor(FloorArgs),
 }
@@ -24,6 +26,7 @@ enum Command {
 async fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Run(settings) => run(settings).await,
+        Command::Plot(args) => plot(&args),
         Command::Floor(args) => floor(args).await,
     }
 }

@@ -1,5 +1,7 @@
 //! Runs a local Kubernetes control plane to play with.
 
+use std::path::Path;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use devkit::control_plane::{Binaries, ControlPlane, Options};
@@ -65,6 +67,10 @@ async fn up(options: Options) -> Result<()> {
         let plane = ControlPlane::start(options).await?;
         println!("# server: {}, logs: {}", plane.server_url(), plane.data_dir().display());
         println!("# stop with Ctrl-C");
+        // For who has no kubectl: one's own comes first.
+        if let Some(directory) = Path::new(plane.kubectl().as_std().get_program()).parent() {
+            println!("export PATH=\"$PATH:{}\"", directory.display());
+        }
         println!("export KUBECONFIG={}", plane.admin_kubeconfig().display());
         std::future::pending::<()>().await;
         drop(plane);

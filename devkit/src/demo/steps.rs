@@ -161,7 +161,7 @@ async fn log_in(http: &reqwest::Client, endpoint: &str) -> Result<String> {
 async fn becomes_ready(screen: &Screen, plane: &ControlPlane, webhook: &str) -> Result<()> {
     let waited = shown(screen, plane, &["wait", "--for=condition=Ready", "--timeout=50s", webhook]).await;
     // Shown in either case: where it is not Ready, the conditions say why.
-    shown(screen, plane, &["get", "webhooks", "-o", "wide"]).await?;
+    shown(screen, plane, &["get", "webhooks"]).await?;
     let conditions = plane.kubectl_ok(&["get", webhook, "-o", CONDITIONS]).await?;
     screen.say("Its conditions:");
     screen.good(conditions.trim_end());

@@ -28,6 +28,7 @@ use crate::controller::clock::chance;
 use crate::controller::context::Context;
 use crate::controller::ended::{self, Ended};
 use crate::controller::patch::{self, ApiError};
+use crate::controller::queue::Again;
 use crate::controller::reconcile::ReconcileError;
 use crate::controller::{events, undecodable};
 use crate::plan::{Boot, backoff};
@@ -95,7 +96,7 @@ impl<K: ConnectionObject> Checker<K> {
     ) -> Result<Action, ReconcileError> {
         let reconciles = K::reconciles(&checker.context.metrics);
         let under_way = reconciles.begins();
-        ended::end(reconciles, under_way, checker.bounded(&guarded).await)
+        ended::end(reconciles, under_way, checker.bounded(&guarded).await).map(Action::from)
     }
 
     async fn bounded(&self, guarded: &DeserializeGuard<K>) -> Result<Ended, ReconcileError> {
@@ -123,7 +124,7 @@ impl<K: ConnectionObject> Checker<K> {
         backoff(times, chance(&*self.context.clock).random())
     }
 
-    async fn checked(&self, guarded: &DeserializeGuard<K>) -> Result<Action, ApiError> {
+    async fn checked(&self, guarded: &DeserializeGuard<K>) -> Result<Again, ApiError> {
         match &guarded.0 {
             Ok(object) => self.check(object.clone()).await,
             Err(invalid) => {
@@ -143,14 +144,14 @@ impl<K: ConnectionObject> Checker<K> {
         }
     }
 
-    async fn check(&self, cached: K) -> Result<Action, ApiError> {
+    async fn check(&self, cached: K) -> Result<Again, ApiError> {
         let (key, uid) = (cached.key(), cached.uid().unwrap_or_default());
         let mut kept = self.kept().get(&key).filter(|kept| kept.uid == uid).cloned().unwrap_or_else(|| Kept::of(uid));
         let errors = self.kept().get(&key).map_or(0, |kept| kept.errors);
         kept.errors = errors;
         self.kept().insert(key.clone(), kept.clone());
         if kept.released {
-            return Ok(Action::await_change());
+            return Ok(Again::on_change());
         }
         let mut object = newest(kept.latest.take(), cached);
         let is_held = object.finalizers().iter().any(|finalizer| finalizer == CONNECTION_FINALIZER);
@@ -163,12 +164,12 @@ impl<K: ConnectionObject> Checker<K> {
                 }
                 kept.made = None;
                 self.kept().insert(key, kept);
-                return Ok(Action::await_change());
+                return Ok(Again::on_change());
             }
             if self.context.registry.close(&key) {
                 // Who was about to begin to use it has its finalizer on before anybody counts.
                 self.context.wake(&key);
-                return Ok(Action::requeue(HELD_AGAIN));
+                return Ok(Again::after(HELD_AGAIN));
             }
             let number = users::count(&self.context, &key).await?;
             if number == 0 && !self.context.settings.dry_run {
@@ -179,7 +180,7 @@ impl<K: ConnectionObject> Checker<K> {
                 if self.context.registry.remove(&key) {
                     self.context.wake(&key);
                 }
-                return Ok(Action::await_change());
+                return Ok(Again::on_change());
             }
             users = Some(number);
         } else if !is_held && !self.context.settings.dry_run {
@@ -201,7 +202,7 @@ impl<K: ConnectionObject> Checker<K> {
         object: &K,
         kept: &mut Kept<K>,
         users: Option<usize>,
-    ) -> Result<Action, ApiError> {
+    ) -> Result<Again, ApiError> {
         let context = &self.context;
         let namespace = K::secrets_namespace(object.meta(), &context.operator_namespace);
         let versions = material::versions(&context.secrets, &namespace, object.spec());
@@ -246,7 +247,7 @@ impl<K: ConnectionObject> Checker<K> {
                 }
                 let looks = context.registry.looks(key);
                 let Some(_look) = context.stop.run_until_cancelled(looks.acquire()).await else {
-                    return Ok(Action::await_change());
+                    return Ok(Again::on_change());
                 };
                 let stored = || context.stored_ids(key, made.handle.orion.endpoint().as_str());
                 let look = made.handle.look(stored);
@@ -254,13 +255,13 @@ impl<K: ConnectionObject> Checker<K> {
                 let stop = context.stop.clone();
                 let result = tokio::select! {
                     result = &mut look => result,
-                    () = stop.cancelled() => return Ok(Action::await_change()),
+                    () = stop.cancelled() => return Ok(Again::on_change()),
                     () = &mut patience => {
                         if object.status().and_then(|status| status.observed_generation) != generation {
                             let readiness = status::readiness(None, None, users);
                             self.tell(object, kept, self.said(object, kept, readiness)).await?;
                         }
-                        let Some(result) = stop.run_until_cancelled(look).await else { return Ok(Action::await_change()) };
+                        let Some(result) = stop.run_until_cancelled(look).await else { return Ok(Again::on_change()) };
                         result
                     }
                 };
@@ -392,30 +393,30 @@ impl<K: ConnectionObject> Checker<K> {
         }
     }
 
-    fn next(&self, kept: &Kept<K>, users: Option<usize>) -> Action {
+    fn next(&self, kept: &Kept<K>, users: Option<usize>) -> Again {
         match users {
             // --dry-run lets nothing go.
-            Some(0) => return Action::await_change(),
+            Some(0) => return Again::on_change(),
             // The cache tells when they are gone; without it the apiserver is asked, and less often.
-            Some(_) if self.context.is_shard => return Action::requeue(10 * HELD_AGAIN),
-            Some(_) => return Action::requeue(HELD_AGAIN),
+            Some(_) if self.context.is_shard => return Again::after(10 * HELD_AGAIN),
+            Some(_) => return Again::after(HELD_AGAIN),
             None => {}
         }
         if let Some(problem) = &kept.problem {
             return match problem.reason.state() {
                 // A Secret that comes is seen at once.
-                State::Retrying => Action::requeue(self.backoff(8)),
-                State::Ready | State::Unknown | State::Stalled | State::Suspended => Action::await_change(),
+                State::Retrying => Again::after(self.backoff(8)),
+                State::Ready | State::Unknown | State::Stalled | State::Suspended => Again::on_change(),
             };
         }
-        let Some(made) = &kept.made else { return Action::await_change() };
+        let Some(made) = &kept.made else { return Again::on_change() };
         match made.handle.standing() {
-            Standing::Good if !made.handle.is_discovered() => Action::requeue(DISCOVERY_AGAIN),
-            Standing::Good => Action::requeue(self.idle()),
+            Standing::Good if !made.handle.is_discovered() => Again::after(DISCOVERY_AGAIN),
+            Standing::Good => Again::after(self.idle()),
             // It was stirred meanwhile, which brings it back.
-            Standing::Unknown => Action::requeue(PATIENCE),
-            Standing::Failing(_) if made.handle.is_waiting() => Action::await_change(),
-            Standing::Failing(_) => Action::requeue(kept.due.saturating_sub(self.context.clock.boot())),
+            Standing::Unknown => Again::after(PATIENCE),
+            Standing::Failing(_) if made.handle.is_waiting() => Again::on_change(),
+            Standing::Failing(_) => Again::after(kept.due.saturating_sub(self.context.clock.boot())),
         }
     }
 }

@@ -299,12 +299,40 @@ fn what_stands_before_a_create() {
         (connection(Connection::NotReady { message: message(), lost: false }), "ConnectionNotReady"),
         (connection(Connection::NotAllowed { message: message() }), "NotAllowed"),
         (Case::new().spec(|spec| spec.suspend = Some(true)), "Suspended"),
-        (Case::new().with(|case| case.settings.dry_run = true), "DryRun"),
+        (Case::new().with(|case| case.settings.dry_run = true), "ReadSecrets"),
         (Case::new().facts(|facts| facts.last_list = Some(list(START, &[ours("wh_1")]))), "CreateUncertain"),
         (Case::new().facts(|facts| facts.last_list = Some(list(START, &[foreign("wh_1")]))), "ReadSecrets"),
     ] {
         assert_eq!(case.short(), expected);
     }
+}
+
+#[test]
+fn a_dry_run_finds_out_what_would_be_in_the_way() {
+    let dry = || Case::new().with(|case| case.settings.dry_run = true);
+    let read = || dry().read();
+    let listed = |result| read().listed(result);
+    for (case, expected) in [
+        (dry().facts(|facts| facts.trouble = Some(trouble())), "OrionUnavailable"),
+        (dry(), "ReadSecrets"),
+        (read(), "List"),
+        (listed(Err(answer(401))), "Unauthorized"),
+        (listed(Err(answer(403))), "Forbidden"),
+        (listed(Err(answer(500))), "OrionUnavailable"),
+        // There may be no list: that says nothing.
+        (listed(Err(answer(404))), "DryRun"),
+        (read().capabilities(|can| can.list = Support::Absent), "DryRun"),
+        (listed(Ok(list(START, &[]))), "DryRun"),
+    ] {
+        assert_eq!(case.short(), expected);
+    }
+    let said = |case: Case| case.settles().readiness.message;
+    let like = || listed(Ok(list(START, &[unmarked("wh_7")])));
+    assert!(said(like()).contains("wh_7 is like it already: spec.adopt.id"), "{}", said(like()));
+    let other = listed(Ok(list(START, &[differing()])));
+    assert!(said(other).contains("at Orion. Start"));
+    let held = like().with(|case| _ = case.holders.insert("wh_7".into(), "team-b/other".into()));
+    assert!(said(held).contains("at Orion. Start"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A stored id that Orion no longer has.
 
 use super::*;
-use crate::api::REQUESTED_AT;
+use crate::api::{AdoptSpec, REQUESTED_AT};
 
 const NO_GET: Capabilities = Capabilities { get: Support::Absent, ..ALL };
 
@@ -93,7 +93,7 @@ fn what_stands_before_a_new_attempt() {
         (looked().listed(Err(answer(503))), "OrionUnavailable"),
         (looked().capabilities(|can| can.list = Support::Absent), "BeginAttempt"),
         (looked().facts(|facts| facts.ownership = false), "BeginAttempt"),
-        (looked().with(|case| case.settings.dry_run = true).facts(|facts| facts.ownership = false), "DryRun"),
+        (looked().with(|case| case.settings.dry_run = true).facts(|facts| facts.ownership = false), "List"),
         // An attempt to replace it that is in doubt comes before everything else.
         (twice().attempt("t").doubt("t", START).facts(|facts| facts.proven = false), "Refresh"),
         (mass().attempt("t").doubt("t", at(99)).annotate(RESOLVE, "recreate=wh_1"), "CreateUncertain"),
@@ -197,4 +197,27 @@ fn the_ways_out_of_an_uncertain_replacement_work() {
         assert_eq!((script.world.reason(), script.world.posts.len()), ("Synced".into(), posts), "{decision}");
         assert_eq!(script.world.status().webhook_id.as_deref(), Some(id));
     }
+}
+
+/// An attempt to replace it made nothing, and meanwhile the spec names another one to adopt.
+#[test]
+fn what_is_adopted_in_its_place_is_read_once() {
+    let settled = START + secs(60);
+    let case = || {
+        missing(&[90, 100])
+            .attempt("t")
+            .doubt("t", START)
+            .facts(|facts| (facts.markers_survive, facts.adoption) = (true, true))
+            .spec(|spec| spec.adopt = Some(AdoptSpec { id: "wh_9".into(), force: None }))
+            .listed(Ok(list(START + secs(90), &[])))
+            .with(|case| {
+                case.fresh = true;
+                case.memory.doubt.as_mut().unwrap().lists = vec![settled];
+            })
+    };
+    assert_eq!(case().short(), "Get wh_9");
+    let read = case().got("wh_9", Ok(unmarked("wh_9"))).read().settles();
+    assert_eq!(read.status.webhook_id.as_deref(), Some("wh_9"));
+    let not_there = case().got("wh_9", Err(answer(404))).settles();
+    assert_eq!(not_there.readiness.reason, Reason::AdoptionFailed);
 }

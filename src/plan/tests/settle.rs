@@ -43,7 +43,7 @@ fn only_time_passing_changes_no_status() {
         Case::open("t").capabilities(|can| can.list = Support::Absent),
         Case::new().spec(|spec| spec.suspend = Some(true)),
         Case::new().facts(|facts| facts.trouble = Some(trouble())),
-        Case::new().with(|case| case.settings.dry_run = true),
+        Case::new().with(|case| case.settings.dry_run = true).read().listed(Ok(list(START, &[]))),
         connection(Connection::Missing { message: message(), lost: false }),
         connection(Connection::NotReady { message: message(), lost: false }),
         connection(Connection::NotAllowed { message: message() }),
@@ -191,7 +191,7 @@ fn every_failure_is_explained() {
 
 #[test]
 fn a_dry_run_names_the_host_and_nothing_else() {
-    let case = Case::new().with(|case| case.settings.dry_run = true);
+    let case = Case::new().with(|case| case.settings.dry_run = true).read().listed(Ok(list(START, &[])));
     assert_eq!(case.settles().wake, Some(START + secs(600)));
     let message = case.settles().readiness.message;
     assert!(message.contains("hooks.example.com") && !message.contains(URL_SECRET), "{message}");

@@ -372,11 +372,11 @@ fn a_shared_list_is_young_enough_for_its_reader() {
     let ago = |seconds: u64| START - secs(seconds);
     let changed = |seconds: u64| no_get().with(|case| case.memory.changed(ago(seconds)));
     for (case, expected) in [
-        (no_get(), ago(60)),
-        (no_get().spec(|spec| spec.interval = Some("5m".into())), ago(30)),
+        (no_get(), ago(120)),
+        (no_get().spec(|spec| spec.interval = Some("5m".into())), ago(60)),
         // None from before our own change shows it, and a second look is none that was the first.
         (changed(10), ago(10)),
-        (changed(100), ago(60)),
+        (changed(200), ago(120)),
         (no_get().with(|case| case.memory.missing = vec![ago(70)]), ago(10)),
     ] {
         let step = case.step();

@@ -4,6 +4,7 @@ mod cluster;
 mod completion;
 mod connection;
 mod crds;
+mod doctor;
 mod election;
 mod import;
 mod orphans;
@@ -22,6 +23,7 @@ pub use cluster::{ClusterArgs, ClusterError, InstallationArgs};
 pub use completion::CompletionArgs;
 pub use connection::{ConnectionArgs, ConnectionError, RateLimitFlag};
 pub use crds::CrdsArgs;
+pub use doctor::{ConnectionPath, DoctorArgs, DoctorError};
 pub use election::ElectionArgs;
 pub use import::{ConnectionName, ImportArgs, ImportError, Policy};
 pub use orphans::{OrphansArgs, OrphansError};
@@ -57,6 +59,8 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Writes manifests for the webhooks that an Orion has already, so that the operator takes them over
     Import(Box<ImportArgs>),
+    /// Looks for what is wrong between the operator, Orion and the cluster, and says what to do
+    Doctor(Box<DoctorArgs>),
     /// Sends one sample event to a Webhook's receiver, with the declared secret and with a wrong one
     TestDelivery(TestDeliveryArgs),
     /// Lists webhooks at Orion that carry this installation's marker and have no Webhook, or deletes them
@@ -91,6 +95,9 @@ pub enum Error {
     /// There are no manifests.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// Nothing could be looked at.
+    #[error(transparent)]
+    Doctor(#[from] DoctorError),
     /// A delivery could not be tested.
     #[error(transparent)]
     TestDelivery(#[from] TestDeliveryError),
@@ -102,10 +109,11 @@ impl Error {
             Self::Run(RunError::Election(_)) => true,
             Self::Run(RunError::Connection(error))
             | Self::Orphans(OrphansError::Connection(error))
-            | Self::Import(ImportError::Connection(error)) => error.is_usage(),
+            | Self::Import(ImportError::Connection(error))
+            | Self::Doctor(DoctorError::Connection(error)) => error.is_usage(),
             Self::Import(ImportError::Instance(_)) => true,
             Self::File { .. } | Self::Output(_) | Self::Yaml(_) | Self::Run(_) | Self::Orphans(_) => false,
-            Self::Import(_) | Self::TestDelivery(_) => false,
+            Self::Import(_) | Self::Doctor(_) | Self::TestDelivery(_) => false,
         }
     }
 }
@@ -130,6 +138,7 @@ pub fn main() -> ExitCode {
         Some(Command::Orphans(args)) => orphans::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Some(Command::Validate(args)) => validate::run(&args, &mut io::stdout().lock()),
         Some(Command::Import(args)) => import::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+        Some(Command::Doctor(args)) => doctor::run(&args, &mut anstream::stdout().lock()),
         Some(Command::TestDelivery(args)) => test_delivery::run(&args, &mut io::stdout().lock()),
         Some(Command::Completion(args)) => completion::run(&args, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Some(Command::Run(args)) => run::run(*args).map_err(Error::from),

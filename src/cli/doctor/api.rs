@@ -1,0 +1,309 @@
+//! What answers over HTTP: Orion, or something else; with these credentials, or not. Pure.
+
+use std::time::{Duration, SystemTime};
+
+use super::line::{Check, Line};
+use super::names::Names;
+use super::network::told;
+use crate::api::{Capabilities, Failure, FailureClass, Support};
+
+/// Clocks that are further apart than this are worth a word.
+const SKEW: Duration = Duration::from_secs(30);
+
+/// What the answers' headers said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard {
+    /// Something has answered in HTTP.
+    pub(super) answered: bool,
+    /// `Date`, and our own time when it came.
+    pub(super) date: Option<(SystemTime, SystemTime)>,
+    /// Headers that speak of rate limits.
+    pub(super) limits: Vec<(String, String)>,
+}
+
+/// Which credentials are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    Nothing,
+    Token,
+    Password,
+}
+
+/// What calls that change nothing have shown.
+#[derive(Debug)]
+pub(super) struct Facts {
+    /// The API base.
+    pub(super) endpoint: String,
+    pub(super) given: Given,
+    pub(super) heard: Heard,
+    /// Whether `/openapi.json` was asked for without trouble of the connection,
+    pub(super) discovered: Result<(), Failure>,
+    /// and what it says of webhooks at this prefix, if it says anything.
+    pub(super) document: Option<Capabilities>,
+    /// What came of the credentials.
+    pub(super) prepared: Result<(), Failure>,
+    /// The number of webhooks, and what is wrong with the list; nothing where it was not asked for.
+    pub(super) list: Option<Result<(usize, Option<String>), Failure>>,
+    /// All that is known by now.
+    pub(super) capabilities: Capabilities,
+}
+
+impl Facts {
+    fn failed_list(&self) -> Option<&Failure> {
+        self.list.as_ref().and_then(|list| list.as_ref().err())
+    }
+
+    /// The first trouble.
+    fn trouble(&self) -> Option<&Failure> {
+        self.discovered.as_ref().err().or(self.prepared.as_ref().err()).or_else(|| self.failed_list())
+    }
+
+    /// The document says that there are webhooks here, though they cannot be listed.
+    fn is_documented(&self) -> bool {
+        self.document.is_some()
+    }
+}
+
+/// The lines up to the webhooks: what follows the first that fails is not in it.
+pub(super) fn reached(facts: &Facts, names: &Names) -> Vec<Line> {
+    let first = http(facts, names);
+    let mut lines = vec![first];
+    lines.extend(clock(&facts.heard));
+    if super::line::cause(&lines).is_none() {
+        lines.push(login(facts, names));
+    }
+    if super::line::cause(&lines).is_none() {
+        lines.push(api(facts, names));
+    }
+    lines
+}
+
+fn http(facts: &Facts, names: &Names) -> Line {
+    let check = Check::Http;
+    match (&facts.discovered, facts.trouble()) {
+        (Err(failure), _) => Line::fail(check, &failure.message, todo(failure, names)),
+        (Ok(()), Some(failure)) if !facts.heard.answered && failure.class != FailureClass::Unauthorized => {
+            Line::fail(check, &failure.message, todo(failure, names))
+        }
+        (Ok(()), _) if facts.is_documented() => {
+            Line::ok(check, format!("it answers, and its openapi.json has webhooks for {}", facts.endpoint))
+        }
+        (Ok(()), _) if !facts.heard.answered => Line::skipped(check, "nothing was asked yet"),
+        (Ok(()), _) => Line::ok(check, format!("it answers; no openapi.json tells of webhooks at {}", facts.endpoint)),
+    }
+}
+
+fn clock(heard: &Heard) -> Option<Line> {
+    let check = Check::Clock;
+    let Some((theirs, ours)) = heard.date else {
+        return heard.answered.then(|| Line::skipped(check, "the answers have no Date"));
+    };
+    let (apart, word) = match ours.duration_since(theirs) {
+        Ok(apart) => (apart, "behind"),
+        Err(before) => (before.duration(), "ahead of"),
+    };
+    Some(if apart > SKEW {
+        Line::warn(
+            check,
+            format!("Orion's clock is {} s {word} that of this machine, which says {}", apart.as_secs(), told(ours)),
+            "Set the one that is wrong, by NTP: tokens and certificates may look expired, or not valid yet",
+        )
+    } else {
+        Line::ok(check, format!("Orion's and that of this machine are within {} s", SKEW.as_secs()))
+    })
+}
+
+fn login(facts: &Facts, names: &Names) -> Line {
+    let check = Check::Login;
+    if let Err(failure) = &facts.prepared {
+        return Line::fail(check, &failure.message, todo(failure, names));
+    }
+    let is_shown = match &facts.list {
+        Some(Ok(_)) => true,
+        Some(Err(failure)) if failure.class == FailureClass::Unauthorized => {
+            return unauthorized(facts.given, failure, names);
+        }
+        Some(Err(failure)) => failure.class == FailureClass::Forbidden,
+        None => false,
+    };
+    match (facts.given, is_shown) {
+        (Given::Nothing, true) => Line::ok(check, "no credentials are given, and Orion wants none"),
+        (Given::Nothing, false) => Line::skipped(check, "no credentials are given"),
+        (Given::Token, true) => Line::ok(check, "Orion accepts the token"),
+        (Given::Token, false) => {
+            Line::skipped(check, "a token is given; whether Orion accepts it is not shown by any call that reads")
+        }
+        (Given::Password, true) => Line::ok(check, "Orion accepts the username and password, and the token that they give"),
+        (Given::Password, false) => Line::ok(check, "Orion accepts the username and password"),
+    }
+}
+
+fn unauthorized(given: Given, failure: &Failure, names: &Names) -> Line {
+    let check = Check::Login;
+    match given {
+        // What was refused is the login, by the second try at the latest.
+        Given::Password if failure.status.is_none() => Line::fail(check, &failure.message, todo(failure, names)),
+        Given::Password => Line::fail(
+            check,
+            "the login works, but the token that it gives is refused (401)",
+            format!("Look at the clocks, and at {}; is the login at {} that of this API?", names.scopes, names.login_path),
+        ),
+        Given::Token => Line::fail(
+            check,
+            &failure.message,
+            format!("The token is wrong, or has expired: put a new one into what is named by {}", names.credentials),
+        ),
+        Given::Nothing => Line::fail(
+            check,
+            "Orion wants credentials, and none are given (401)",
+            format!("Give {}", names.credentials),
+        ),
+    }
+}
+
+fn api(facts: &Facts, names: &Names) -> Line {
+    let check = Check::Api;
+    let at = &facts.endpoint;
+    match &facts.list {
+        None => Line::skipped(check, "not asked"),
+        Some(Ok((count, None))) => Line::ok(check, format!("{} at {at}", webhooks(*count))),
+        Some(Ok((count, Some(flaw)))) => Line::warn(
+            check,
+            format!("{} at {at}, but {flaw}", webhooks(*count)),
+            "The operator neither creates again nor deletes by such a list. Run this again; if it stays, let who runs Orion look",
+        ),
+        Some(Err(failure)) => match failure.class {
+            FailureClass::MethodNotAllowed => {
+                Line::ok(check, format!("webhooks are at {at}, but cannot be listed ({})", status(failure)))
+            }
+            FailureClass::NotFound if facts.is_documented() => {
+                Line::ok(check, format!("webhooks are at {at} by openapi.json, but cannot be listed (404)"))
+            }
+            FailureClass::NotFound if !failure.json => Line::fail(
+                check,
+                format!("nothing is known at {at}/webhooks/, and what says so (404) is not Orion's API"),
+                format!("Correct {}, or host and port in {}", names.prefix, names.url),
+            ),
+            FailureClass::NotFound => Line::fail(
+                check,
+                format!("nothing is known at {at}/webhooks/ (404)"),
+                format!("Correct {}: /openapi.json of Orion shows what its paths begin with", names.prefix),
+            ),
+            FailureClass::Forbidden => Line::fail(
+                check,
+                &failure.message,
+                format!("Give these credentials the right to list webhooks, or ask for more by {}", names.scopes),
+            ),
+            FailureClass::Unreachable
+            | FailureClass::Timeout
+            | FailureClass::Tls
+            | FailureClass::RateLimited
+            | FailureClass::ServerError
+            | FailureClass::Protocol
+            | FailureClass::Rejected
+            | FailureClass::Unauthorized
+            | FailureClass::Conflict
+            | FailureClass::Redirect
+            | FailureClass::NoLogin
+            | FailureClass::Insecure => Line::fail(check, &failure.message, todo(failure, names)),
+        },
+    }
+}
+
+fn status(failure: &Failure) -> String {
+    failure.status.map_or_else(|| "no answer".into(), |status| status.to_string())
+}
+
+fn webhooks(count: usize) -> String {
+    if count == 1 { "1 webhook".to_owned() } else { format!("{count} webhooks") }
+}
+
+/// What to do about a failed call.
+pub(super) fn todo(failure: &Failure, names: &Names) -> String {
+    let Names { url, prefix, ca, credentials, login_path, scopes, timeout, rate_limit } = names;
+    match failure.class {
+        FailureClass::Unreachable => format!("Correct host and port in {url}, or see what closes the connections: firewall, proxy, NetworkPolicy"),
+        FailureClass::Timeout => format!("See whether Orion is busy, or something on the way swallows the calls; {timeout} may be longer"),
+        FailureClass::Tls => format!("Give the CA by {ca}, or let who runs Orion renew its certificate"),
+        FailureClass::RateLimited => format!("Run this again in a while, and lower {rate_limit}"),
+        FailureClass::ServerError => "Let who runs Orion look at it, or at the gateway in front of it".into(),
+        FailureClass::Protocol => format!("Something else than Orion answers: correct scheme, host and port in {url}, and {prefix}"),
+        FailureClass::Rejected | FailureClass::Conflict => "Let who runs Orion say what this means".into(),
+        FailureClass::Unauthorized => format!("Correct {credentials}"),
+        FailureClass::Forbidden => format!("Give these credentials the right, or ask for more by {scopes}"),
+        FailureClass::NotFound | FailureClass::MethodNotAllowed => format!("Correct {prefix}"),
+        FailureClass::NoLogin => format!("Correct {login_path}, or {prefix}"),
+        FailureClass::Redirect => format!("Put where it redirects to into {url} and {prefix}: no redirect is followed"),
+        FailureClass::Insecure => format!("Correct {url}, or let an admin allow it with --allow-insecure-connections"),
+    }
+}
+
+/// What Orion can do.
+pub(super) fn capabilities(facts: &Facts) -> Vec<Line> {
+    let Capabilities { list, get, put, patch, delete } = facts.capabilities;
+    let all = [list, get, put, patch, delete];
+    let is_post_only = list == Support::Absent && all.iter().all(|support| *support != Support::Proven);
+    let said = |can: &str| format!("{can}, as {}", if facts.is_documented() { "openapi.json says" } else { "it has shown" });
+    let unknown = |what: &str| format!("no openapi.json says whether it can {what}, and it is not tried");
+    let one = |check, support, can: &str, what: &str, lacks: &str, todo: &str| match support {
+        Support::Proven => Line::ok(check, said(can)),
+        Support::Absent => Line::warn(check, lacks, todo),
+        Support::Unknown => Line::skipped(check, unknown(what)),
+    };
+    let lacks_list = if is_post_only {
+        "POST-only API: webhooks can be created, and nothing else is known to work"
+    } else {
+        "webhooks cannot be listed"
+    };
+    let update = match (put, patch) {
+        (Support::Proven, _) => Line::ok(Check::Update, said("PUT")),
+        (_, Support::Proven) => Line::ok(Check::Update, said("PATCH")),
+        (Support::Absent, Support::Absent) => Line::warn(
+            Check::Update,
+            "a webhook cannot be changed: neither PUT nor PATCH",
+            "A Webhook whose spec changes says UpdateUnsupported. Delete it, and create it again",
+        ),
+        (Support::Unknown, _) | (_, Support::Unknown) => Line::skipped(Check::Update, unknown("change a webhook")),
+    };
+    vec![
+        one(
+            Check::List,
+            list,
+            "GET of all",
+            "list webhooks",
+            lacks_list,
+            "A create whose result is unknown is left to a person: CreateUnresolved. Drift and orphans are not seen",
+        ),
+        one(
+            Check::Get,
+            get,
+            "GET of one",
+            "read one",
+            "a webhook cannot be read by its id",
+            if list == Support::Absent {
+                "What is changed at Orion is not seen"
+            } else {
+                "Nothing: the list is read instead"
+            },
+        ),
+        update,
+        one(
+            Check::Delete,
+            delete,
+            "DELETE",
+            "delete a webhook",
+            "a webhook cannot be deleted",
+            "A Webhook that is deleted says DeleteUnsupported: have its webhook removed at Orion, then let it go as the message says",
+        ),
+    ]
+}
+
+/// What Orion says about how often it may be called.
+pub(super) fn rate_limit(heard: &Heard) -> Line {
+    let check = Check::RateLimit;
+    if heard.limits.is_empty() {
+        return Line::ok(check, "no header of the answers speaks of one");
+    }
+    let all: Vec<String> = heard.limits.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    Line::ok(check, all.join(", "))
+}

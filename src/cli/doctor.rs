@@ -119,7 +119,7 @@ async fn examine(args: &DoctorArgs) -> Result<Vec<Line>, DoctorError> {
         }
     }
     skip_rest(&mut lines, &[Check::Crds, Check::Connection]);
-    skip_rest(&mut lines, &CHAIN);
+    skip_orion(args, &mut lines);
     if let Some(client) = &client {
         lines.extend(installation(args, client).await);
     }
@@ -155,7 +155,7 @@ async fn of_flags(args: &DoctorArgs) -> Result<Vec<Line>, DoctorError> {
         Err(error) if error.is_usage() => return Err(error.into()),
         Err(error) => {
             lines.push(Line::fail(Check::Connection, error.to_string(), "Give a file that is there and can be read"));
-            skip_rest(&mut lines, &CHAIN);
+            skip_orion(args, &mut lines);
         }
     }
     Ok(lines)
@@ -175,7 +175,7 @@ async fn orion(args: &DoctorArgs, config: ConnectionConfig, is_marking: bool, na
     if let Err(error @ (ConfigError::NotHttps | ConfigError::NotPublic)) = &client {
         let todo = format!("Correct {}, or let an admin make a ClusterOrionConnection of it", names.url);
         lines.push(Line::fail(Check::Connection, error.to_string(), todo));
-        return skip_rest(lines, &CHAIN);
+        return skip_orion(args, lines);
     }
     lines.extend(ask::network::ask(&config, names).await);
     match client {
@@ -194,5 +194,13 @@ async fn orion(args: &DoctorArgs, config: ConnectionConfig, is_marking: bool, na
         Err(_) if cause(lines).is_some() => {}
         Err(error) => lines.push(Line::fail(Check::Tls, error.to_string(), format!("Correct {}", names.ca))),
     }
+    skip_orion(args, lines);
+}
+
+/// For what of Orion could not be looked at.
+fn skip_orion(args: &DoctorArgs, lines: &mut Vec<Line>) {
     skip_rest(lines, &CHAIN);
+    if args.write {
+        skip_rest(lines, &[Check::Write]);
+    }
 }

@@ -17,8 +17,8 @@ mod undecodable;
 mod watch;
 
 pub use clock::{Clock, SystemClock};
-pub use connections::{ConnectionHandle, ConnectionKey, ConnectionSettings, Terms};
 pub(crate) use connections::connection_config;
+pub use connections::{ConnectionHandle, ConnectionKey, ConnectionSettings, Terms};
 pub use context::{Context, ContextConfig};
 pub(crate) use events::pod_name;
 pub(crate) use gather::header_values;

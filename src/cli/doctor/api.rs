@@ -133,7 +133,9 @@ fn login(facts: &Facts, names: &Names) -> Line {
         (Given::Token, false) => {
             Line::skipped(check, "a token is given; whether Orion accepts it is not shown by any call that reads")
         }
-        (Given::Password, true) => Line::ok(check, "Orion accepts the username and password, and the token that they give"),
+        (Given::Password, true) => {
+            Line::ok(check, "Orion accepts the username and password, and the token that they give")
+        }
         (Given::Password, false) => Line::ok(check, "Orion accepts the username and password"),
     }
 }
@@ -146,7 +148,10 @@ fn unauthorized(given: Given, failure: &Failure, names: &Names) -> Line {
         Given::Password => Line::fail(
             check,
             "the login works, but the token that it gives is refused (401)",
-            format!("Look at the clocks, and at {}; is the login at {} that of this API?", names.scopes, names.login_path),
+            format!(
+                "Look at the clocks, and at {}; is the login at {} that of this API?",
+                names.scopes, names.login_path
+            ),
         ),
         Given::Token => Line::fail(
             check,
@@ -222,12 +227,18 @@ fn webhooks(count: usize) -> String {
 pub(super) fn todo(failure: &Failure, names: &Names) -> String {
     let Names { url, prefix, ca, credentials, login_path, scopes, timeout, rate_limit } = names;
     match failure.class {
-        FailureClass::Unreachable => format!("Correct host and port in {url}, or see what closes the connections: firewall, proxy, NetworkPolicy"),
-        FailureClass::Timeout => format!("See whether Orion is busy, or something on the way swallows the calls; {timeout} may be longer"),
+        FailureClass::Unreachable => format!(
+            "Correct host and port in {url}, or see what closes the connections: firewall, proxy, NetworkPolicy"
+        ),
+        FailureClass::Timeout => {
+            format!("See whether Orion is busy, or something on the way swallows the calls; {timeout} may be longer")
+        }
         FailureClass::Tls => format!("Give the CA by {ca}, or let who runs Orion renew its certificate"),
         FailureClass::RateLimited => format!("Run this again in a while, and lower {rate_limit}"),
         FailureClass::ServerError => "Let who runs Orion look at it, or at the gateway in front of it".into(),
-        FailureClass::Protocol => format!("Something else than Orion answers: correct scheme, host and port in {url}, and {prefix}"),
+        FailureClass::Protocol => {
+            format!("Something else than Orion answers: correct scheme, host and port in {url}, and {prefix}")
+        }
         FailureClass::Rejected | FailureClass::Conflict => "Let who runs Orion say what this means".into(),
         FailureClass::Unauthorized => format!("Correct {credentials}"),
         FailureClass::Forbidden => format!("Give these credentials the right, or ask for more by {scopes}"),
@@ -243,7 +254,8 @@ pub(super) fn capabilities(facts: &Facts) -> Vec<Line> {
     let Capabilities { list, get, put, patch, delete } = facts.capabilities;
     let all = [list, get, put, patch, delete];
     let is_post_only = list == Support::Absent && all.iter().all(|support| *support != Support::Proven);
-    let said = |can: &str| format!("{can}, as {}", if facts.is_documented() { "openapi.json says" } else { "it has shown" });
+    let said =
+        |can: &str| format!("{can}, as {}", if facts.is_documented() { "openapi.json says" } else { "it has shown" });
     let unknown = |what: &str| format!("no openapi.json says whether it can {what}, and it is not tried");
     let one = |check, support, can: &str, what: &str, lacks: &str, todo: &str| match support {
         Support::Proven => Line::ok(check, said(can)),
@@ -306,4 +318,167 @@ pub(super) fn rate_limit(heard: &Heard) -> Line {
     }
     let all: Vec<String> = heard.limits.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     Line::ok(check, all.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use Support::{Absent, Proven, Unknown};
+
+    use super::super::line::Status;
+    use super::super::names::{FIELDS, FLAGS};
+    use super::*;
+    use crate::api::Sent;
+
+    const ALL: Capabilities = Capabilities { list: Proven, get: Proven, put: Proven, patch: Proven, delete: Proven };
+
+    fn good() -> Facts {
+        Facts {
+            endpoint: "https://acme.example.com/v1alpha".into(),
+            given: Given::Token,
+            heard: Heard { answered: true, ..Heard::default() },
+            discovered: Ok(()),
+            document: Some(ALL),
+            prepared: Ok(()),
+            list: Some(Ok((2, None))),
+            capabilities: ALL,
+        }
+    }
+
+    fn failure(class: FailureClass, status: Option<u16>, json: bool) -> Failure {
+        let message = format!("it says {}", class.as_str());
+        Failure { class, status, sent: Sent::Maybe, json, retry_after: None, message }
+    }
+
+    /// The last line.
+    #[track_caller]
+    fn ends(facts: &Facts, check: Check, status: Status, words: &[&str]) {
+        let lines = reached(facts, &FLAGS);
+        let last = lines.last().unwrap();
+        let text = format!("{} -> {}", last.found, last.todo.clone().unwrap_or_default());
+        assert_eq!((last.check, last.status), (check, status), "{text}");
+        assert!(words.iter().all(|word| text.contains(word)), "{words:?}: {text}");
+        assert!(lines.iter().rev().skip(1).all(|line| line.status != Status::Fail), "{lines:?}");
+    }
+
+    #[test]
+    fn each_failure_of_the_list_has_its_line() {
+        use FailureClass as C;
+        let listed = |class, status, json| Facts { list: Some(Err(failure(class, status, json))), ..good() };
+        for (class, status, check, fails, words) in [
+            (C::Unreachable, None, Check::Api, true, &["--orion-url"][..]),
+            (C::Timeout, None, Check::Api, true, &["--orion-timeout"]),
+            (C::Tls, None, Check::Api, true, &["--orion-ca-file"]),
+            (C::RateLimited, Some(429), Check::Api, true, &["--orion-rate-limit"]),
+            (C::ServerError, Some(500), Check::Api, true, &["who runs Orion"]),
+            (C::Protocol, Some(200), Check::Api, true, &["Something else than Orion"]),
+            (C::Rejected, Some(422), Check::Api, true, &["who runs Orion"]),
+            (C::Unauthorized, Some(401), Check::Login, true, &["wrong, or has expired"]),
+            (C::Forbidden, Some(403), Check::Api, true, &["the right to list"]),
+            (C::NotFound, Some(404), Check::Api, false, &["by openapi.json", "cannot be listed"]),
+            (C::MethodNotAllowed, Some(405), Check::Api, false, &["cannot be listed (405)"]),
+            (C::Conflict, Some(409), Check::Api, true, &["who runs Orion"]),
+            (C::Redirect, Some(307), Check::Api, true, &["no redirect is followed"]),
+            (C::NoLogin, None, Check::Api, true, &["--orion-login-path"]),
+            (C::Insecure, None, Check::Api, true, &["--allow-insecure-connections"]),
+        ] {
+            let status_of = if fails { Status::Fail } else { Status::Ok };
+            ends(&listed(class, status, true), check, status_of, words);
+        }
+        for (json, words) in [(true, "Correct --orion-path-prefix"), (false, "is not Orion's API")] {
+            let facts = Facts { document: None, ..listed(C::NotFound, Some(404), json) };
+            ends(&facts, Check::Api, Status::Fail, &["/v1alpha/webhooks/", words]);
+        }
+    }
+
+    #[test]
+    fn what_fails_before_the_list_is_the_cause() {
+        use FailureClass as C;
+        let unlisted = || Facts { list: None, ..good() };
+        let not_found = Facts { discovered: Err(failure(C::ServerError, Some(502), false)), ..unlisted() };
+        ends(&not_found, Check::Http, Status::Fail, &["it says ServerError"]);
+        let silent = || Facts { heard: Heard::default(), document: None, ..good() };
+        let cut = Facts { list: Some(Err(failure(C::Unreachable, None, false))), ..silent() };
+        ends(&cut, Check::Http, Status::Fail, &["it says Unreachable"]);
+        let no_login = Facts { prepared: Err(failure(C::Timeout, None, false)), list: None, ..silent() };
+        ends(&no_login, Check::Http, Status::Fail, &["it says Timeout"]);
+        let refused = Facts { prepared: Err(failure(C::Unauthorized, None, false)), ..unlisted() };
+        ends(&refused, Check::Login, Status::Fail, &["it says Unauthorized", "--orion-token-file"]);
+        let gone = Facts { prepared: Err(failure(C::NoLogin, None, false)), ..unlisted() };
+        ends(&gone, Check::Login, Status::Fail, &["--orion-login-path"]);
+    }
+
+    #[test]
+    fn credentials_are_told_by_what_was_given() {
+        let unauthorized = |status| Some(Err(failure(FailureClass::Unauthorized, status, true)));
+        let absent = || Some(Err(failure(FailureClass::MethodNotAllowed, Some(405), true)));
+        let good_list = || Some(Ok((2, None)));
+        use Status::{Fail, Ok as Good, Skipped};
+        for (given, list, status, words) in [
+            (Given::Nothing, good_list(), Good, "wants none"),
+            (Given::Token, good_list(), Good, "accepts the token"),
+            (Given::Password, good_list(), Good, "the token that they give"),
+            (Given::Nothing, absent(), Skipped, "no credentials"),
+            (Given::Token, absent(), Skipped, "not shown"),
+            (Given::Password, absent(), Good, "accepts the username"),
+            (Given::Nothing, unauthorized(Some(401)), Fail, "none are given"),
+            (Given::Token, unauthorized(Some(401)), Fail, "it says Unauthorized"),
+            (Given::Password, unauthorized(Some(401)), Fail, "the token that it gives is refused"),
+            (Given::Password, unauthorized(None), Fail, "it says Unauthorized"),
+        ] {
+            let line = login(&Facts { given, list, ..good() }, &FIELDS);
+            assert!(line.status == status && line.found.contains(words), "{words}: {line:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_trusted_is_told() {
+        let flawed = Facts { list: Some(Ok((1, Some("it shows an id twice".into())))), ..good() };
+        ends(&flawed, Check::Api, Status::Warn, &["1 webhook at", "twice"]);
+        ends(&good(), Check::Api, Status::Ok, &["2 webhooks at"]);
+    }
+
+    #[test]
+    fn clocks_are_compared() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (theirs, status, words) in [
+            (1000, Status::Ok, "within"),
+            (1030, Status::Ok, "within"),
+            (970, Status::Ok, "within"),
+            (1031, Status::Warn, "31 s ahead of"),
+            (969, Status::Warn, "31 s behind"),
+        ] {
+            let heard = Heard { date: Some((at(theirs), at(1000))), ..good().heard };
+            let line = clock(&heard).unwrap();
+            assert!(line.status == status && line.found.contains(words), "{words}: {line:?}");
+        }
+        assert_eq!(clock(&good().heard).unwrap().status, Status::Skipped);
+        assert!(clock(&Heard::default()).is_none());
+    }
+
+    #[test]
+    fn what_orion_can_do_is_told() {
+        use Status::{Ok as Good, Skipped, Warn};
+        let of = |capabilities| capabilities_of(capabilities).map(|line| line.status);
+        assert_eq!(of(ALL), [Good, Good, Good, Good]);
+        assert_eq!(of(Capabilities::default()), [Skipped; 4]);
+        let none = Capabilities { list: Absent, get: Absent, put: Absent, patch: Absent, delete: Absent };
+        assert_eq!(of(none), [Warn; 4]);
+        assert!(capabilities_of(none)[0].found.contains("POST-only"));
+        let no_list = Capabilities { list: Absent, ..ALL };
+        assert!(!capabilities_of(no_list)[0].found.contains("POST-only"));
+        for (put, patch, status) in [
+            (Absent, Proven, Good),
+            (Unknown, Proven, Good),
+            (Proven, Unknown, Good),
+            (Absent, Unknown, Skipped),
+            (Unknown, Absent, Skipped),
+            (Absent, Absent, Warn),
+        ] {
+            assert_eq!(of(Capabilities { put, patch, ..ALL })[2], status, "{put:?} {patch:?}");
+        }
+    }
+
+    fn capabilities_of(capabilities: Capabilities) -> [Line; 4] {
+        super::capabilities(&Facts { capabilities, ..good() }).try_into().unwrap()
+    }
 }

@@ -61,7 +61,8 @@ pub(super) fn crds(all: &[(CustomResourceDefinition, Found<CustomResourceDefinit
 fn compared(name: &str, ours: &CustomResourceDefinition, theirs: &CustomResourceDefinition) -> Option<Line> {
     let check = Check::Crds;
     let conditions = theirs.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let version = |of: &CustomResourceDefinition| of.spec.versions.iter().find(|version| version.name == VERSION).cloned();
+    let version =
+        |of: &CustomResourceDefinition| of.spec.versions.iter().find(|version| version.name == VERSION).cloned();
     let Some(served) = version(theirs).filter(|version| version.served) else {
         return Some(Line::fail(check, format!("{name} does not serve {VERSION}"), format!("Upgrade it: {APPLY}")));
     };
@@ -335,11 +336,13 @@ mod tests {
         };
         let good = rbac("ada", false, &answered(|_| Answer::May));
         assert!(good.len() == 1 && good[0].status == Status::Ok, "{good:?}");
-        let no_secrets = rbac("ada", true, &answered(|it| if it.resource == "secrets" { Answer::MayNot } else { Answer::May }));
+        let no_secrets =
+            rbac("ada", true, &answered(|it| if it.resource == "secrets" { Answer::MayNot } else { Answer::May }));
         assert_eq!(no_secrets.len(), 1);
         assert_eq!(no_secrets[0].status, Status::Fail);
         assert_eq!(no_secrets[0].found, "ada may not get, list, watch secrets in the cluster");
-        let no_leases = rbac("ada", false, &answered(|it| if it.resource == "leases" { Answer::MayNot } else { Answer::May }));
+        let no_leases =
+            rbac("ada", false, &answered(|it| if it.resource == "leases" { Answer::MayNot } else { Answer::May }));
         assert!(no_leases.len() == 1 && no_leases[0].status == Status::Warn, "{no_leases:?}");
         let unknown = rbac("ada", true, &answered(|_| Answer::Unknown("Forbidden (403)".into())));
         assert!(unknown.len() == 1 && unknown[0].status == Status::Warn, "{unknown:?}");

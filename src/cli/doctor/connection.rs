@@ -61,7 +61,9 @@ pub(super) fn told(path: &ConnectionPath, seen: &Seen) -> Line {
                     format!("{found}; no operator has said anything of it"),
                     "See whether the operator runs, and watches this namespace",
                 ),
-                Some(ready) if ready.status == "True" => Line::ok(check, format!("{found}; the operator finds it Ready")),
+                Some(ready) if ready.status == "True" => {
+                    Line::ok(check, format!("{found}; the operator finds it Ready"))
+                }
                 Some(ready) => Line::warn(
                     check,
                     format!("{found}; the operator finds it not Ready: {}", ready.reason),
@@ -91,15 +93,16 @@ pub(super) fn unusable(why: &str) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::super::line::Status;
     use super::*;
 
     #[test]
     fn a_connection_has_a_namespace_or_none() {
-        let path = |namespace: Option<&str>| ConnectionPath { namespace: namespace.map(str::to_owned), name: "acme".into() };
+        let path =
+            |namespace: Option<&str>| ConnectionPath { namespace: namespace.map(str::to_owned), name: "acme".into() };
         assert_eq!("team-a/acme".parse(), Ok(path(Some("team-a"))));
         assert_eq!("acme".parse(), Ok(path(None)));
         for text in ["", "/", "/acme", "team-a/", "a/b/c"] {
@@ -137,6 +140,9 @@ mod tests {
             assert!(line.status == status && line.found.contains(words), "{words}: {line:?}");
         }
         let line = unusable("The Secret orion has no key token. Put it in; it is seen at once");
-        assert_eq!((line.found.as_str(), line.todo.as_deref()), ("The Secret orion has no key token", Some("Put it in")));
+        assert_eq!(
+            (line.found.as_str(), line.todo.as_deref()),
+            ("The Secret orion has no key token", Some("Put it in"))
+        );
     }
 }

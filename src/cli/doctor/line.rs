@@ -203,10 +203,7 @@ mod tests {
         let report = Report::new(lines);
         let shown: Vec<_> = report.checks.iter().map(|line| (line.check, line.status)).collect();
         use Status::{Fail, Skipped, Warn};
-        assert_eq!(
-            shown,
-            [(Check::Clock, Warn), (Check::Dns, Fail), (Check::Tcp, Skipped), (Check::Tls, Skipped)]
-        );
+        assert_eq!(shown, [(Check::Clock, Warn), (Check::Dns, Fail), (Check::Tcp, Skipped), (Check::Tls, Skipped)]);
         assert!(!report.ok && report.checks[2].found == "needs dns");
         let text = anstream::adapter::strip_str(&report.text()).to_string();
         assert_eq!(
@@ -216,10 +213,7 @@ mod tests {
              skipped tcp        needs dns\nskipped tls        needs dns\n1 failed, 1 warning: begin with dns\n"
         );
         let json = serde_json::to_value(&report).unwrap();
-        assert_eq!(
-            json["checks"][2],
-            serde_json::json!({"check": "tcp", "status": "skipped", "found": "needs dns"})
-        );
+        assert_eq!(json["checks"][2], serde_json::json!({"check": "tcp", "status": "skipped", "found": "needs dns"}));
     }
 
     #[test]

@@ -64,7 +64,9 @@ pub(super) fn dns(target: &Target, found: &Result<Vec<IpAddr>, Missed>, reach: R
     Line::fail(
         Check::Dns,
         format!("the host name {host} does not resolve: {why}"),
-        format!("Correct the host in {setting}, or the DNS of where this runs. In a cluster a Service is NAME.NAMESPACE"),
+        format!(
+            "Correct the host in {setting}, or the DNS of where this runs. In a cluster a Service is NAME.NAMESPACE"
+        ),
     )
 }
 
@@ -106,6 +108,8 @@ pub(super) enum Refusal {
     Expired(Option<SystemTime>),
     NotYetValid(Option<SystemTime>),
     UnknownIssuer,
+    /// It is signed by a CA that has the name of a trusted one, and another key.
+    OtherKey,
     /// It is for these names.
     OtherName(Vec<String>),
     NotTls,
@@ -121,7 +125,7 @@ pub(super) enum Refusal {
 /// What an error of the handshake means.
 #[expect(clippy::wildcard_enum_match_arm, reason = "only what a person can act on has words of its own")]
 pub(super) fn refusal(error: &rustls::Error) -> Refusal {
-    use rustls::Error as Error;
+    use rustls::Error;
     let at = |time: &rustls::pki_types::UnixTime| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs()));
     match error {
         Error::InvalidCertificate(Certificate::Expired) => Refusal::Expired(None),
@@ -131,6 +135,7 @@ pub(super) fn refusal(error: &rustls::Error) -> Refusal {
             Refusal::NotYetValid(at(not_before))
         }
         Error::InvalidCertificate(Certificate::UnknownIssuer) => Refusal::UnknownIssuer,
+        Error::InvalidCertificate(Certificate::BadSignature) => Refusal::OtherKey,
         Error::InvalidCertificate(Certificate::NotValidForName) => Refusal::OtherName(Vec::new()),
         Error::InvalidCertificate(Certificate::NotValidForNameContext { presented, .. }) => {
             Refusal::OtherName(presented.clone())
@@ -181,6 +186,12 @@ fn refused(host: &str, why: &Refusal, has_ca: bool, url: &str, ca: &str) -> (Str
             format!("the certificate of {host} is signed by a CA that nobody knows here: a private one"),
             format!("Give the certificate of that CA (PEM) by {ca}"),
         ),
+        Refusal::OtherKey => (
+            format!(
+                "the certificate of {host} is not signed by the CA that is trusted here, but by one of the same name with another key"
+            ),
+            format!("If that CA was made anew, put its new certificate into {ca}"),
+        ),
         Refusal::OtherName(names) => {
             let theirs = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
             (
@@ -194,7 +205,9 @@ fn refused(host: &str, why: &Refusal, has_ca: bool, url: &str, ca: &str) -> (Str
         ),
         Refusal::CutOff => (
             "the connection was closed in the middle of the handshake".into(),
-            format!("Correct the port in {url}; or does something on the way want a client certificate, or another name?"),
+            format!(
+                "Correct the port in {url}; or does something on the way want a client certificate, or another name?"
+            ),
         ),
         Refusal::Timeout => ("there was no answer to the handshake".into(), format!("Correct the port in {url}")),
         Refusal::NoRoots => (
@@ -211,7 +224,10 @@ fn refused(host: &str, why: &Refusal, has_ca: bool, url: &str, ca: &str) -> (Str
 
 /// The proxy that the way leads through.
 pub(super) fn proxy(host: &str, proxy: &str) -> Line {
-    Line::ok(Check::Proxy, format!("calls to {host} go through {proxy}, as the environment says; NO_PROXY would except it"))
+    Line::ok(
+        Check::Proxy,
+        format!("calls to {host} go through {proxy}, as the environment says; NO_PROXY would except it"),
+    )
 }
 
 /// A time, for people.
@@ -249,9 +265,21 @@ mod tests {
         let failed = |why: &str| Err(Missed::Failed(why.into()));
         use Status::{Fail, Ok as Good};
         for (host, found, reach, status, words) in [
-            ("acme.example.com", addresses(&["8.8.8.8", "8.8.4.4"]), Reach::PublicOnly, Good, &["8.8.8.8, 8.8.4.4"][..]),
+            (
+                "acme.example.com",
+                addresses(&["8.8.8.8", "8.8.4.4"]),
+                Reach::PublicOnly,
+                Good,
+                &["8.8.8.8, 8.8.4.4"][..],
+            ),
             ("127.0.0.1", addresses(&["127.0.0.1"]), Reach::Anywhere, Good, &["no name"]),
-            ("acme.example.com", addresses(&["8.8.8.8", "10.0.0.1"]), Reach::PublicOnly, Fail, &["not public", "--allow-insecure"]),
+            (
+                "acme.example.com",
+                addresses(&["8.8.8.8", "10.0.0.1"]),
+                Reach::PublicOnly,
+                Fail,
+                &["not public", "--allow-insecure"],
+            ),
             ("acme.example.com", addresses(&[]), Reach::Anywhere, Fail, &["does not resolve"]),
             ("acme.example.com", Err(Missed::Timeout), Reach::Anywhere, Fail, &["in time", "--orion-url"]),
             ("acme.example.com", failed("Name or service not known"), Reach::Anywhere, Fail, &["not known"]),
@@ -290,6 +318,7 @@ mod tests {
             (refused(Refusal::Expired(None)), Fail, &["has expired"]),
             (refused(Refusal::NotYetValid(Some(at(0)))), Fail, &["not valid yet: 1970", "clock"]),
             (refused(Refusal::UnknownIssuer), Fail, &["private", "--orion-ca-file"]),
+            (refused(Refusal::OtherKey), Fail, &["another key", "--orion-ca-file"]),
             (refused(Refusal::OtherName(vec!["b.example".into()])), Fail, &["another name: b.example"]),
             (refused(Refusal::OtherName(vec![])), Fail, &["another name ->"]),
             (refused(Refusal::NotTls), Fail, &["does not speak TLS", "port"]),
@@ -322,6 +351,7 @@ mod tests {
                 Refusal::NotYetValid(Some(at(7))),
             ),
             (E::InvalidCertificate(Certificate::UnknownIssuer), Refusal::UnknownIssuer),
+            (E::InvalidCertificate(Certificate::BadSignature), Refusal::OtherKey),
             (E::InvalidCertificate(Certificate::NotValidForName), Refusal::OtherName(vec![])),
             (
                 E::InvalidCertificate(Certificate::NotValidForNameContext { expected, presented: vec!["b".into()] }),

@@ -43,7 +43,9 @@ impl Shown {
     pub(super) fn headers(self, is_written: bool) -> Line {
         let check = Check::Headers;
         match self {
-            Self { plain: 0, hidden: 0, .. } => Line::skipped(check, nothing_yet("no webhook shows a header", is_written)),
+            Self { plain: 0, hidden: 0, .. } => {
+                Line::skipped(check, nothing_yet("no webhook shows a header", is_written))
+            }
             Self { hidden: 0, .. } => Line::ok(check, "their values are shown"),
             Self { .. } => Line::warn(
                 check,
@@ -112,7 +114,11 @@ mod tests {
             (vec![(OWNER_HEADER, None)], Skipped, Warn),
         ] {
             let shown = Shown::of(&[webhook(&headers)]);
-            assert_eq!((shown.headers(false).status, shown.marker(true, false).status), (values, marker), "{headers:?}");
+            assert_eq!(
+                (shown.headers(false).status, shown.marker(true, false).status),
+                (values, marker),
+                "{headers:?}"
+            );
             assert_eq!(shown.marker(false, false).status, Good);
         }
         let unknown = RemoteWebhook { headers: None, ..webhook(&[]) };

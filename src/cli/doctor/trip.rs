@@ -94,7 +94,11 @@ fn written(trip: &Trip, endpoint: &str, names: &Names) -> Line {
             );
         }
         Some(Err(failure)) => {
-            return Line::fail(check, format!("{id} was made, but not read: {}", failure.message), todo(failure, names));
+            return Line::fail(
+                check,
+                format!("{id} was made, but not read: {}", failure.message),
+                todo(failure, names),
+            );
         }
     };
     let updated = match &trip.updated {
@@ -158,8 +162,103 @@ fn cleanup(id: &str, removal: &Removal, endpoint: &str) -> Line {
     match removal {
         Removal::Gone => Line::ok(check, format!("{id} was deleted, and is gone")),
         Removal::Still => Line::fail(check, format!("Orion says that {id} is deleted, and shows it still"), by_hand),
-        Removal::Failed(failure) => {
-            Line::fail(check, format!("{id} is left at Orion: {}", failure.message), by_hand)
+        Removal::Failed(failure) => Line::fail(check, format!("{id} is left at Orion: {}", failure.message), by_hand),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::Status;
+    use super::super::names::FLAGS;
+    use super::*;
+    use crate::api::Sent;
+
+    const AT: &str = "https://acme.example.com/v1alpha";
+
+    fn failure(class: FailureClass, sent: Sent) -> Failure {
+        let message = format!("it says {}", class.as_str());
+        Failure { class, status: None, sent, json: true, retry_after: None, message }
+    }
+
+    fn broken() -> Failure {
+        failure(FailureClass::ServerError, Sent::Maybe)
+    }
+
+    fn shown() -> RemoteWebhook {
+        RemoteWebhook { id: "wh_1".into(), url: None, user_id: None, presence_name: None, headers: None }
+    }
+
+    fn good() -> Trip {
+        Trip {
+            presence_name: "p".into(),
+            made: Ok("wh_1".into()),
+            read: Some(Ok(Some(shown()))),
+            updated: Some(Ok(())),
+            interrupted: false,
+            removed: Some(("wh_1".into(), Removal::Gone)),
         }
+    }
+
+    #[test]
+    fn each_step_is_told() {
+        use Status::{Fail, Ok as Good, Skipped, Warn};
+        let gone = |trip| Trip { removed: None, ..trip };
+        let absent = failure(FailureClass::MethodNotAllowed, Sent::Maybe);
+        let refused = failure(FailureClass::Rejected, Sent::No);
+        for (trip, status, words) in [
+            (good(), Good, "wh_1 was made, read back, changed"),
+            (Trip { read: None, updated: None, ..good() }, Good, "no way to"),
+            (Trip { read: Some(Ok(None)), ..good() }, Fail, "does not show it"),
+            (Trip { read: Some(Err(broken())), ..good() }, Fail, "but not read"),
+            (Trip { updated: Some(Err(broken())), ..good() }, Fail, "but not changed"),
+            (Trip { updated: Some(Err(absent)), ..good() }, Warn, "cannot be changed"),
+            (Trip { interrupted: true, ..good() }, Skipped, "interrupted"),
+            (gone(Trip { made: Err(refused), ..good() }), Fail, "none was made: it says Rejected"),
+            (gone(Trip { made: Err(broken()), ..good() }), Fail, "is not known"),
+            (Trip { made: Err(broken()), ..good() }, Fail, "is not known"),
+        ] {
+            let lines = lines(&trip, AT, &FLAGS);
+            assert!(lines[0].status == status && lines[0].found.contains(words), "{words}: {lines:?}");
+            assert_eq!(lines.len() == 2, trip.removed.is_some());
+        }
+        let lost = gone(Trip { made: Err(broken()), ..good() });
+        assert!(lines(&lost, AT, &FLAGS)[0].todo.clone().unwrap().contains("presence name p at"));
+    }
+
+    #[test]
+    fn what_is_left_is_told_with_how_to_delete_it() {
+        for (removal, status) in
+            [(Removal::Gone, Status::Ok), (Removal::Still, Status::Fail), (Removal::Failed(broken()), Status::Fail)]
+        {
+            let line = cleanup("a b';$(x)", &removal, AT);
+            assert_eq!(line.status, status);
+            if status == Status::Fail {
+                let todo = line.todo.unwrap();
+                assert!(todo.ends_with("'https://acme.example.com/v1alpha/webhooks/a%20b%27%3B%24%28x%29'"), "{todo}");
+            }
+        }
+    }
+
+    #[test]
+    fn none_is_made_that_could_not_be_deleted() {
+        use Support::{Absent, Proven, Unknown};
+        for (delete, list, refused) in [
+            (Proven, Absent, false),
+            (Unknown, Proven, false),
+            (Unknown, Unknown, true),
+            (Unknown, Absent, true),
+            (Absent, Proven, true),
+        ] {
+            let capabilities = Capabilities { delete, list, ..Capabilities::default() };
+            assert_eq!(refusal(capabilities).is_some(), refused, "{delete:?} {list:?}");
+        }
+    }
+
+    #[test]
+    fn the_webhook_is_nobodys() {
+        let made = desired("user-7", "abc");
+        assert_eq!((made.user_id.as_str(), made.presence_name.as_str()), ("user-7", "orion-operator-doctor-abc"));
+        assert!(made.url.starts_with("https://orion-operator-doctor.invalid/"));
+        assert_ne!(made.owner, desired("user-7", "abd").owner);
     }
 }

@@ -115,7 +115,8 @@ async fn may(
             within(APISERVER_TIMEOUT, what, api.create(&PostParams::default(), &review)).await?.status
         }
         Some(ObjectName { namespace, name }) => {
-            let groups = ["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}"), "system:authenticated"];
+            let groups =
+                ["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}"), "system:authenticated"];
             let spec = SubjectAccessReviewSpec {
                 resource_attributes,
                 user: Some(format!("system:serviceaccount:{namespace}:{name}")),

@@ -20,16 +20,15 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Lines up to the first that fails.
 pub(in super::super) async fn ask(config: &ConnectionConfig, names: &Names) -> Vec<Line> {
-    let Some((url, host)) = Url::parse(config.endpoint.as_str()).ok().and_then(|url| Some((url.clone(), url.host()?.to_owned())))
+    let Some((url, host)) =
+        Url::parse(config.endpoint.as_str()).ok().and_then(|url| Some((url.clone(), url.host()?.to_owned())))
     else {
         return vec![Line::fail(Check::Connection, "the url has no host", format!("Correct {}", names.url))];
     };
     let own = Target { host: host.to_string(), port: url.port_or_known_default().unwrap_or(443), is_proxy: false };
     let proxy = proxy_of(config, &url);
-    let mut lines: Vec<Line> = proxy
-        .iter()
-        .map(|(_, proxy)| network::proxy(&own.host, &format!("{}:{}", proxy.host, proxy.port)))
-        .collect();
+    let mut lines: Vec<Line> =
+        proxy.iter().map(|(_, proxy)| network::proxy(&own.host, &format!("{}:{}", proxy.host, proxy.port))).collect();
     let (first, target) = proxy.clone().unwrap_or((host.clone(), own.clone()));
 
     let addresses = resolved(&first, target.port).await;

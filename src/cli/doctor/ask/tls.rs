@@ -76,7 +76,11 @@ fn why(error: &std::io::Error) -> Refusal {
 
 /// When the trust ends: who verifies is asked how it would be then. In two weeks any certificate of the chain counts, at
 /// the end of all days the host's own.
-fn end(verifier: &dyn ServerCertVerifier, certificates: &[CertificateDer<'_>], name: &ServerName<'_>) -> Option<SystemTime> {
+fn end(
+    verifier: &dyn ServerCertVerifier,
+    certificates: &[CertificateDer<'_>],
+    name: &ServerName<'_>,
+) -> Option<SystemTime> {
     let (own, others) = certificates.split_first()?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
     [now + SOON, AT_LAST].into_iter().find_map(|then| {

@@ -393,7 +393,9 @@ async fn what_is_wrong_with_a_certificate_is_named() {
     let (config, _) = certificate("localhost", (-10, 100));
     let url = in_front_of(&sim, config).await;
     let (_, renewed) = certificate("localhost", (-10, 100));
-    let other = rcgen::generate_simple_self_signed(["another CA".to_owned()]).unwrap().cert.pem();
+    let mut other = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    other.distinguished_name.push(rcgen::DnType::CommonName, "another CA");
+    let other = other.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
     for (content, words) in [
         (renewed.as_str(), "one of the same name with another key"),
         (other.as_str(), "not signed by the CA in --orion-ca-file"),

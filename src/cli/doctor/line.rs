@@ -164,9 +164,14 @@ impl Report {
     /// For people, with colours: who writes it takes them out where they are not wanted.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
-        for Line { check, status, found, todo } in &self.checks {
-            let (style, word, check) = (status.style(), status.word(), check.word());
-            text.push_str(&format!("{style}{word:<7}{style:#} {check:<10} {found}\n"));
+        // What was skipped for one reason is one line.
+        let is_same = |one: &Line, other: &Line| one.status == Status::Skipped && one.found == other.found;
+        for alike in self.checks.chunk_by(is_same) {
+            let Some(Line { status, found, todo, .. }) = alike.first() else { continue };
+            let (style, word) = (status.style(), status.word());
+            let checks: Vec<&str> = alike.iter().map(|line| line.check.word()).collect();
+            let colon = if alike.len() > 1 { ":" } else { "" };
+            text.push_str(&format!("{style}{word:<7}{style:#} {:<10} {found}\n", checks.join(", ") + colon));
             if let Some(todo) = todo {
                 text.push_str(&format!("{:<18} -> {todo}\n", ""));
             }
@@ -210,7 +215,7 @@ mod tests {
             text,
             "warn    clock      slow\n                   -> set it\n\
              FAIL    dns        no such\u{fffd}[2J host\n                   -> correct it\n\
-             skipped tcp        needs dns\nskipped tls        needs dns\n1 failed, 1 warning: begin with dns\n"
+             skipped tcp, tls:  needs dns\n1 failed, 1 warning: begin with dns\n"
         );
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["checks"][2], serde_json::json!({"check": "tcp", "status": "skipped", "found": "needs dns"}));

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use devkit::sim::{Action, Config, Fault, HeaderValues, OpenApi, Operation, Sim, StoredWebhook};
 use orion_operator::api::{InstanceId, OWNER_HEADER};
@@ -40,12 +41,16 @@ impl Place {
     }
 
     async fn run(&self, args: &[&str], env: &[(&str, &str)]) -> Output {
+        self.command(args).envs(env.iter().copied()).output().await.unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_orion-operator"));
         command.arg("doctor").args(args).env("HOME", self.0.path());
         for name in ["KUBECONFIG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
             command.env_remove(name).env_remove(name.to_ascii_lowercase());
         }
-        command.envs(env.iter().copied()).output().await.unwrap()
+        command
     }
 
     /// At this Orion with a good token.
@@ -200,6 +205,9 @@ async fn a_wrong_host_or_port_is_named() {
 #[tokio::test]
 async fn a_wrong_path_is_named() {
     let (place, sim) = (Place::new(), sim(|_| {}).await);
+    let found = place.look(&sim.url(), &["--orion-path-prefix", "/v2"]).await;
+    found.fails("api", &["/v2/webhooks/ (404)", "Put /v1alpha into --orion-path-prefix"]);
+    sim.config(|config| config.openapi = OpenApi::Off);
     let found = place.look(&sim.url(), &["--orion-path-prefix", "/v2"]).await;
     found.fails("api", &["/v2/webhooks/ (404)", "Correct --orion-path-prefix"]);
     let (user, password) = (place.path("user"), place.path("password"));
@@ -486,4 +494,65 @@ async fn wrong_usage_and_a_cluster_that_is_not_there_are_told() {
     let found = Found::new(&place.run(&["--output", "json", "--connection", "team-a/acme"], &[]).await);
     found.fails("cluster", &["no cluster"]);
     found.says("connection", "skipped", &["needs cluster"]).says("login", "skipped", &["needs cluster"]);
+}
+
+/// The example of the page is what comes out, but for names, addresses and ports.
+#[tokio::test]
+async fn the_page_shows_what_is_printed() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md")).unwrap();
+    let example = page.split("$ orion-operator doctor").nth(1).unwrap().split_once('\n').unwrap().1;
+    let example = example.split("```").next().unwrap();
+    let (place, sim) = (Place::new(), sim(|_| {}).await);
+    let (config, _) = certificate("localhost", (-10, 100));
+    let url = in_front_of(&sim, config).await;
+    let output = place.run(&["--orion-url", &url, "--orion-token-file", &place.path("token")], &[]).await;
+    let told = String::from_utf8(output.stdout).unwrap().replace("localhost", "acme.example.com");
+    let without_addresses = |text: &str| -> Vec<String> {
+        let has_some = |line: &str| ["ok      dns", "ok      tcp"].iter().any(|check| line.starts_with(check));
+        let word = |line: &str| if has_some(line) { line.chars().take(12).collect() } else { line.to_owned() };
+        text.lines().map(word).collect()
+    };
+    assert_eq!(without_addresses(&told), without_addresses(example));
+}
+
+#[tokio::test]
+async fn ctrl_c_removes_what_was_made() {
+    let (place, sim) = (Place::new(), sim(|_| {}).await);
+    sim.add_fault(Fault::on(Operation::Get, Action::Stall).once());
+    let (url, token) = (sim.url(), place.path("token"));
+    let mut command =
+        place.command(&["--orion-url", &url, "--orion-token-file", &token, "--write", "--output", "json"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while sim.count(Operation::Get) == 0 {
+        assert!(Instant::now() < deadline, "it reads what it made");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(sim.webhooks().len(), 1);
+    let id = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let found = Found::new(&child.wait_with_output().await.unwrap());
+    found.says("write", "skipped", &["interrupted"]).says("cleanup", "ok", &["gone"]);
+    assert!(sim.webhooks().is_empty());
+}
+
+/// `script` gives the program a terminal.
+#[tokio::test]
+async fn colours_are_for_terminals_that_want_them() {
+    let place = Place::new();
+    let doctor = format!("'{}' doctor", env!("CARGO_BIN_EXE_orion-operator"));
+    let on_a_terminal = |no_color: Option<&str>| {
+        let mut script = std::process::Command::new("script");
+        script.args(["-qec", &doctor, "/dev/null"]).env("HOME", place.0.path()).env("TERM", "xterm-256color");
+        script.env_remove("KUBECONFIG").env_remove("CI").env_remove("NO_COLOR");
+        script.envs(no_color.map(|value| ("NO_COLOR", value))).output()
+    };
+    let Ok(coloured) = on_a_terminal(None) else {
+        println!("skipped: colours_are_for_terminals_that_want_them: there is no script(1)");
+        return;
+    };
+    assert!(coloured.stdout.contains(&0x1b), "{}", String::from_utf8_lossy(&coloured.stdout));
+    let plain = on_a_terminal(Some("1")).unwrap();
+    let text = String::from_utf8_lossy(&plain.stdout);
+    assert!(text.contains("Nothing failed") && !plain.stdout.contains(&0x1b), "{text}");
 }

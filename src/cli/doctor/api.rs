@@ -40,6 +40,8 @@ pub(super) struct Facts {
     pub(super) discovered: Result<(), Failure>,
     /// and what it says of webhooks at this prefix, if it says anything.
     pub(super) document: Option<Capabilities>,
+    /// The prefix under which it has them, if that is another one.
+    pub(super) elsewhere: Option<String>,
     /// What came of the credentials.
     pub(super) prepared: Result<(), Failure>,
     /// The number of webhooks, and what is wrong with the list; nothing where it was not asked for.
@@ -58,9 +60,13 @@ impl Facts {
         self.discovered.as_ref().err().or(self.prepared.as_ref().err()).or_else(|| self.failed_list())
     }
 
-    /// The document says that there are webhooks here, though they cannot be listed.
     fn is_documented(&self) -> bool {
         self.document.is_some()
+    }
+
+    /// The document says that there are webhooks here, and that they cannot be listed.
+    fn is_without_list(&self) -> bool {
+        self.document.is_some_and(|said| said.list != Support::Proven)
     }
 }
 
@@ -89,7 +95,14 @@ fn http(facts: &Facts, names: &Names) -> Line {
             Line::ok(check, format!("it answers, and its openapi.json has webhooks for {}", facts.endpoint))
         }
         (Ok(()), _) if !facts.heard.answered => Line::skipped(check, "nothing was asked yet"),
-        (Ok(()), _) => Line::ok(check, format!("it answers; no openapi.json tells of webhooks at {}", facts.endpoint)),
+        (Ok(()), _) => match &facts.elsewhere {
+            None => Line::ok(check, format!("it answers; no openapi.json tells of webhooks at {}", facts.endpoint)),
+            Some(prefix) => Line::warn(
+                check,
+                format!("it answers, but its openapi.json has webhooks under {prefix} only"),
+                format!("Put {prefix} into {}, if that is the one", names.prefix),
+            ),
+        },
     }
 }
 
@@ -191,7 +204,7 @@ fn api(facts: &Facts, names: &Names) -> Line {
             FailureClass::MethodNotAllowed => {
                 Line::ok(check, format!("webhooks are at {at}, but cannot be listed ({})", status(failure)))
             }
-            FailureClass::NotFound if facts.is_documented() => {
+            FailureClass::NotFound if facts.is_without_list() => {
                 Line::ok(check, format!("webhooks are at {at} by openapi.json, but cannot be listed (404)"))
             }
             FailureClass::NotFound if !failure.json => Line::fail(
@@ -199,11 +212,13 @@ fn api(facts: &Facts, names: &Names) -> Line {
                 format!("nothing is known at {at}/webhooks/, and what says so (404) is not Orion's API"),
                 format!("Correct {}, or host and port in {}", names.prefix, names.url),
             ),
-            FailureClass::NotFound => Line::fail(
-                check,
-                format!("nothing is known at {at}/webhooks/ (404)"),
-                format!("Correct {}: /openapi.json of Orion shows what its paths begin with", names.prefix),
-            ),
+            FailureClass::NotFound => {
+                let todo = match &facts.elsewhere {
+                    Some(prefix) => format!("Put {prefix} into {}: its openapi.json has webhooks there", names.prefix),
+                    None => format!("Correct {}, what the paths of Orion's API begin with", names.prefix),
+                };
+                Line::fail(check, format!("nothing is known at {at}/webhooks/ (404)"), todo)
+            }
             FailureClass::Forbidden => Line::fail(
                 check,
                 &failure.message,
@@ -348,6 +363,7 @@ mod tests {
             heard: Heard { answered: true, ..Heard::default() },
             discovered: Ok(()),
             document: Some(ALL),
+            elsewhere: None,
             prepared: Ok(()),
             list: Some(Ok((2, None))),
             capabilities: ALL,
@@ -373,7 +389,8 @@ mod tests {
     #[test]
     fn each_failure_of_the_list_has_its_line() {
         use FailureClass as C;
-        let listed = |class, status, json| Facts { list: Some(Err(failure(class, status, json))), ..good() };
+        let document = Some(Capabilities { list: Absent, ..ALL });
+        let listed = |class, status, json| Facts { list: Some(Err(failure(class, status, json))), document, ..good() };
         for (class, status, check, fails, words) in [
             (C::Unreachable, None, Check::Api, true, &["--orion-url"][..]),
             (C::Timeout, None, Check::Api, true, &["--orion-timeout"]),
@@ -397,7 +414,14 @@ mod tests {
         for (json, words) in [(true, "Correct --orion-path-prefix"), (false, "is not Orion's API")] {
             let facts = Facts { document: None, ..listed(C::NotFound, Some(404), json) };
             ends(&facts, Check::Api, Status::Fail, &["/v1alpha/webhooks/", words]);
+            // A document that says the list is here speaks of another place.
+            ends(&Facts { document: Some(ALL), ..facts }, Check::Api, Status::Fail, &[words]);
         }
+        let elsewhere = || Facts { elsewhere: Some("/v2".into()), document: None, ..good() };
+        let facts = Facts { list: listed(C::NotFound, Some(404), true).list, ..elsewhere() };
+        ends(&facts, Check::Api, Status::Fail, &["Put /v2 into --orion-path-prefix"]);
+        let line = http(&elsewhere(), &FLAGS);
+        assert!(line.status == Status::Warn && line.found.contains("under /v2 only"), "{line:?}");
     }
 
     #[test]

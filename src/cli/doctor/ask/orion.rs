@@ -126,6 +126,7 @@ async fn read(orion: &HttpOrion, ear: &Ear, wanted: &Wanted<'_>) -> (Facts, Vec<
         heard: ear.heard().clone(),
         discovered,
         document,
+        elsewhere: orion.prefix_in_document(),
         prepared,
         list,
         capabilities: orion.capabilities(),

@@ -491,6 +491,17 @@ async fn wrong_usage_and_a_cluster_that_is_not_there_are_told() {
         let found = Found::new(&place.run(&[&["--output", "json"][..], more].concat(), &[]).await);
         found.fails("cluster", &["--kubeconfig"]);
     }
+    // One that is found by the usual rules may be of yesterday: that fails only what asks for it.
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}], "users": [{"name": "a", "user": {}}],
+        "clusters": [{"name": "a", "cluster": {"server": "http://127.0.0.1:9"}}],
+    });
+    let (file, asked) = (place.file("kubeconfig", &kubeconfig.to_string()), ["--output", "json"]);
+    let found = Found::new(&place.run(&asked, &[("KUBECONFIG", &file)]).await);
+    found.passes().says("cluster", "warn", &["cannot be reached", "$KUBECONFIG"]);
+    let found = Found::new(&place.run(&asked, &[("ORION_OPERATOR_KUBECONFIG", &file)]).await);
+    found.fails("cluster", &["cannot be reached", "--kubeconfig"]);
     let found = Found::new(&place.run(&["--output", "json", "--connection", "team-a/acme"], &[]).await);
     found.fails("cluster", &["no cluster"]);
     found.says("connection", "skipped", &["needs cluster"]).says("login", "skipped", &["needs cluster"]);

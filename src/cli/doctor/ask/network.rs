@@ -94,12 +94,14 @@ async fn connect(addresses: &[IpAddr], port: u16) -> Result<(IpAddr, TcpStream),
 
 /// Without the number that the system has for it.
 pub(super) fn told(error: &io::Error) -> String {
-    match error.kind() {
-        kind @ (ErrorKind::ConnectionRefused
-        | ErrorKind::ConnectionReset
-        | ErrorKind::HostUnreachable
-        | ErrorKind::NetworkUnreachable
-        | ErrorKind::TimedOut) => kind.to_string(),
-        _ => error.to_string(),
-    }
+    let kind = error.kind();
+    let is_plain = matches!(
+        kind,
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::TimedOut
+    );
+    if is_plain { kind.to_string() } else { error.to_string() }
 }

@@ -68,10 +68,9 @@ fn why(error: &std::io::Error) -> Refusal {
     if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         return refusal(error);
     }
-    match error.kind() {
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Refusal::CutOff,
-        _ => Refusal::Other(told(error)),
-    }
+    let is_cut_off =
+        matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+    if is_cut_off { Refusal::CutOff } else { Refusal::Other(told(error)) }
 }
 
 /// When the trust ends: who verifies is asked how it would be then. In two weeks any certificate of the chain counts, at

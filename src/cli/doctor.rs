@@ -1,5 +1,6 @@
 //! `orion-operator doctor`: what is wrong between the operator, Orion and the cluster, and what to do.
 
+mod abilities;
 mod api;
 mod ask;
 mod cluster;

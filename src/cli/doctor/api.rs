@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::line::{Check, Line};
-use super::names::Names;
+use super::names::{Names, todo};
 use super::network::told;
 use crate::api::{Capabilities, Failure, FailureClass, Support};
 
@@ -46,7 +46,7 @@ pub(super) struct Facts {
     pub(super) prepared: Result<(), Failure>,
     /// The number of webhooks, and what is wrong with the list; nothing where it was not asked for.
     pub(super) list: Option<Result<(usize, Option<String>), Failure>>,
-    /// All that is known by now.
+    /// All that is known by now of what it can do.
     pub(super) capabilities: Capabilities,
 }
 
@@ -60,7 +60,7 @@ impl Facts {
         self.discovered.as_ref().err().or(self.prepared.as_ref().err()).or_else(|| self.failed_list())
     }
 
-    fn is_documented(&self) -> bool {
+    pub(super) fn is_documented(&self) -> bool {
         self.document.is_some()
     }
 
@@ -248,106 +248,9 @@ fn webhooks(count: usize) -> String {
     if count == 1 { "1 webhook".to_owned() } else { format!("{count} webhooks") }
 }
 
-/// What to do about a failed call.
-pub(super) fn todo(failure: &Failure, names: &Names) -> String {
-    let Names { url, prefix, ca, credentials, login_path, scopes, timeout, rate_limit } = names;
-    match failure.class {
-        FailureClass::Unreachable => format!(
-            "Correct host and port in {url}, or see what closes the connections: firewall, proxy, NetworkPolicy"
-        ),
-        FailureClass::Timeout => {
-            format!("See whether Orion is busy, or something on the way swallows the calls; {timeout} may be longer")
-        }
-        FailureClass::Tls => format!("Give the CA by {ca}, or let who runs Orion renew its certificate"),
-        FailureClass::RateLimited => format!("Run this again in a while, and lower {rate_limit}"),
-        FailureClass::ServerError => "Let who runs Orion look at it, or at the gateway in front of it".into(),
-        FailureClass::Protocol => {
-            format!("Something else than Orion answers: correct scheme, host and port in {url}, and {prefix}")
-        }
-        FailureClass::Rejected | FailureClass::Conflict => "Let who runs Orion say what this means".into(),
-        FailureClass::Unauthorized => format!("Correct {credentials}"),
-        FailureClass::Forbidden => format!("Give these credentials the right, or ask for more by {scopes}"),
-        FailureClass::NotFound | FailureClass::MethodNotAllowed => format!("Correct {prefix}"),
-        FailureClass::NoLogin => format!("Correct {login_path}, or {prefix}"),
-        FailureClass::Redirect => format!("Put where it redirects to into {url} and {prefix}: no redirect is followed"),
-        FailureClass::Insecure => format!("Correct {url}, or let an admin allow it with --allow-insecure-connections"),
-    }
-}
-
-/// What Orion can do.
-pub(super) fn capabilities(facts: &Facts) -> Vec<Line> {
-    let Capabilities { list, get, put, patch, delete } = facts.capabilities;
-    let all = [list, get, put, patch, delete];
-    let is_post_only = list == Support::Absent && all.iter().all(|support| *support != Support::Proven);
-    let said =
-        |can: &str| format!("{can}, as {}", if facts.is_documented() { "openapi.json says" } else { "it has shown" });
-    let unknown = |what: &str| format!("no openapi.json says whether it can {what}, and it is not tried");
-    let one = |check, support, can: &str, what: &str, lacks: &str, todo: &str| match support {
-        Support::Proven => Line::ok(check, said(can)),
-        Support::Absent => Line::warn(check, lacks, todo),
-        Support::Unknown => Line::skipped(check, unknown(what)),
-    };
-    let lacks_list = if is_post_only {
-        "POST-only API: webhooks can be created, and nothing else is known to work"
-    } else {
-        "webhooks cannot be listed"
-    };
-    let update = match (put, patch) {
-        (Support::Proven, _) => Line::ok(Check::Update, said("PUT")),
-        (_, Support::Proven) => Line::ok(Check::Update, said("PATCH")),
-        (Support::Absent, Support::Absent) => Line::warn(
-            Check::Update,
-            "a webhook cannot be changed: neither PUT nor PATCH",
-            "A Webhook whose spec changes says UpdateUnsupported. Delete it, and create it again",
-        ),
-        (Support::Unknown, _) | (_, Support::Unknown) => Line::skipped(Check::Update, unknown("change a webhook")),
-    };
-    vec![
-        one(
-            Check::List,
-            list,
-            "GET of all",
-            "list webhooks",
-            lacks_list,
-            "A create whose result is unknown is left to a person: CreateUnresolved. Drift and orphans are not seen",
-        ),
-        one(
-            Check::Get,
-            get,
-            "GET of one",
-            "read one",
-            "a webhook cannot be read by its id",
-            if list == Support::Absent {
-                "What is changed at Orion is not seen"
-            } else {
-                "Nothing: the list is read instead"
-            },
-        ),
-        update,
-        one(
-            Check::Delete,
-            delete,
-            "DELETE",
-            "delete a webhook",
-            "a webhook cannot be deleted",
-            "A Webhook that is deleted says DeleteUnsupported: have its webhook removed at Orion, then let it go as the message says",
-        ),
-    ]
-}
-
-/// What Orion says about how often it may be called.
-pub(super) fn rate_limit(heard: &Heard) -> Line {
-    let check = Check::RateLimit;
-    if heard.limits.is_empty() {
-        return Line::ok(check, "no header of the answers speaks of one");
-    }
-    let all: Vec<String> = heard.limits.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    Line::ok(check, all.join(", "))
-}
-
 #[cfg(test)]
 mod tests {
-    use Support::{Absent, Proven, Unknown};
+    use Support::{Absent, Proven};
 
     use super::super::line::Status;
     use super::super::names::{FIELDS, FLAGS};
@@ -487,32 +390,5 @@ mod tests {
         }
         assert_eq!(clock(&good().heard).unwrap().status, Status::Skipped);
         assert!(clock(&Heard::default()).is_none());
-    }
-
-    #[test]
-    fn what_orion_can_do_is_told() {
-        use Status::{Ok as Good, Skipped, Warn};
-        let of = |capabilities| capabilities_of(capabilities).map(|line| line.status);
-        assert_eq!(of(ALL), [Good, Good, Good, Good]);
-        assert_eq!(of(Capabilities::default()), [Skipped; 4]);
-        let none = Capabilities { list: Absent, get: Absent, put: Absent, patch: Absent, delete: Absent };
-        assert_eq!(of(none), [Warn; 4]);
-        assert!(capabilities_of(none)[0].found.contains("POST-only"));
-        let no_list = Capabilities { list: Absent, ..ALL };
-        assert!(!capabilities_of(no_list)[0].found.contains("POST-only"));
-        for (put, patch, status) in [
-            (Absent, Proven, Good),
-            (Unknown, Proven, Good),
-            (Proven, Unknown, Good),
-            (Absent, Unknown, Skipped),
-            (Unknown, Absent, Skipped),
-            (Absent, Absent, Warn),
-        ] {
-            assert_eq!(of(Capabilities { put, patch, ..ALL })[2], status, "{put:?} {patch:?}");
-        }
-    }
-
-    fn capabilities_of(capabilities: Capabilities) -> [Line; 4] {
-        super::capabilities(&Facts { capabilities, ..good() }).try_into().unwrap()
     }
 }

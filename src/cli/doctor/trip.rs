@@ -5,9 +5,8 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
 
-use super::api::todo;
 use super::line::{Check, Line};
-use super::names::Names;
+use super::names::{Names, todo};
 use crate::api::{Capabilities, Desired, Failure, FailureClass, InstanceId, RemoteWebhook, Support};
 
 /// Nobody receives at a name that ends so (RFC 6761).

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use http::header::DATE;
 use http::{HeaderMap, StatusCode};
 
+use super::super::abilities;
 use super::super::api::{self, Facts, Given, Heard};
 use super::super::line::{Check, Line, cause};
 use super::super::names::Names;
@@ -90,8 +91,8 @@ pub(in super::super) async fn ask(orion: &HttpOrion, ear: &Ear, wanted: &Wanted<
         }
         facts.capabilities = orion.capabilities();
     }
-    lines.extend(api::capabilities(&facts));
-    lines.push(api::rate_limit(&ear.heard()));
+    lines.extend(abilities::capabilities(facts.capabilities, facts.is_documented()));
+    lines.push(abilities::rate_limit(&ear.heard()));
     lines.extend(written);
     let (shown, is_written) = (Shown::of(&seen), wanted.write_for.is_some());
     lines.extend([shown.headers(is_written), shown.marker(wanted.is_marking, is_written)]);

@@ -14,7 +14,7 @@ use orion_operator::api::{InstanceId, OWNER_HEADER};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use cli_doctor::support::{Found, Place, answering, certificate, in_front_of, sim};
+use cli_doctor::support::{Found, Place, answering, certificate, certificate_below, in_front_of, sim};
 
 fn reads_only(sim: &Sim) {
     let changes: Vec<_> = sim.requests().into_iter().filter(|request| request.method != "GET").collect();
@@ -246,6 +246,9 @@ async fn what_is_wrong_with_a_certificate_is_named() {
             Some((_, words)) => drop(found.fails("tls", &[words]).says("http", "skipped", &["needs tls"])),
         }
     }
+    let (config, ca) = certificate_below("localhost", 5);
+    let (url, ca_file) = (in_front_of(&sim, config).await, place.file("ca", &ca));
+    place.look(&url, &["--orion-ca-file", &ca_file]).await.passes().says("tls", "warn", &["ends soon"]);
     let (config, _) = certificate("localhost", (-10, 100));
     let url = in_front_of(&sim, config).await;
     let (_, renewed) = certificate("localhost", (-10, 100));

@@ -7,6 +7,8 @@ use devkit::sim::{Config, Sim};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{self, ServerConfig};
 
 pub(crate) const TOKEN: &str = "t0ken-of-the-tests-5d1e";
@@ -128,22 +130,61 @@ pub(crate) async fn sim(change: impl FnOnce(&mut Config)) -> Sim {
 
 /// A certificate for `name`, valid between these days from now, of a CA; and the CA.
 pub(crate) fn certificate(name: &str, days: (i64, i64)) -> (ServerConfig, String) {
-    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let (authority_key, key) = (rcgen::KeyPair::generate().unwrap(), rcgen::KeyPair::generate().unwrap());
-    let ca = authority.self_signed(&authority_key).unwrap().pem();
-    let issuer = rcgen::Issuer::new(authority, authority_key);
-    let mut own = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
-    let day = |days: i64| {
-        let day = jiff::Zoned::now().checked_add(jiff::Span::new().days(days)).unwrap();
-        rcgen::date_time_ymd(day.year().into(), day.month().unsigned_abs(), day.day().unsigned_abs())
+    let (root, ca) = authority("a root", None, 1000);
+    served(name, days, &root, Vec::new(), ca)
+}
+
+/// The same with an authority in between, which ends in so many days.
+pub(crate) fn certificate_below(name: &str, between: i64) -> (ServerConfig, String) {
+    let (root, ca) = authority("a root", None, 1000);
+    let (issuer, pem) = authority("in between", Some(&root), between);
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    served(name, (-10, 1000), &issuer, vec![der], ca)
+}
+
+type Authority = rcgen::Issuer<'static, rcgen::KeyPair>;
+
+/// An authority and its certificate, signed by another one or by itself.
+fn authority(name: &str, by: Option<&Authority>, days: i64) -> (Authority, String) {
+    let mut own = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    own.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    own.distinguished_name.push(rcgen::DnType::CommonName, name);
+    between(&mut own, -20, days);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = match by {
+        Some(by) => own.signed_by(&key, by),
+        None => own.self_signed(&key),
     };
-    (own.not_before, own.not_after) = (day(days.0), day(days.1));
-    let certificate = own.signed_by(&key, &issuer).unwrap().der().clone();
+    let pem = certificate.unwrap().pem();
+    (rcgen::Issuer::new(own, key), pem)
+}
+
+fn served(
+    name: &str,
+    days: (i64, i64),
+    issuer: &Authority,
+    above: Vec<CertificateDer<'static>>,
+    ca: String,
+) -> (ServerConfig, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut own = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    between(&mut own, days.0, days.1);
+    let chain = [vec![own.signed_by(&key, issuer).unwrap().der().clone()], above].concat();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let key = key.serialize_der().try_into().unwrap();
-    (builder.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap(), ca)
+    (builder.with_no_client_auth().with_single_cert(chain, key).unwrap(), ca)
+}
+
+/// So many days from now: year, month and day.
+fn day(days: i64) -> (i32, u8, u8) {
+    let day = jiff::Zoned::now().checked_add(jiff::Span::new().days(days)).unwrap();
+    (day.year().into(), day.month().unsigned_abs(), day.day().unsigned_abs())
+}
+
+fn between(own: &mut rcgen::CertificateParams, from: i64, to: i64) {
+    let at = |(year, month, day)| rcgen::date_time_ymd(year, month, day);
+    (own.not_before, own.not_after) = (at(day(from)), at(day(to)));
 }
 
 /// TLS in front of a simulator: its url.

@@ -114,9 +114,10 @@ pub(super) fn instance(namespace: &str, found: &Result<InstanceId, String>) -> L
         Ok(instance) => Line::ok(
             Check::Instance,
             format!(
-                "{} is the instance id, {} in markers, of the operator in the namespace {namespace}",
+                "{} is the instance id, {} in markers, of an operator in the namespace {namespace}{}",
                 instance.as_str(),
-                instance.prefix()
+                instance.prefix(),
+                if namespace == "default" { ": if it is in another one, give --operator-namespace" } else { "" }
             ),
         ),
         Err(why) => Line::warn(
@@ -209,7 +210,7 @@ pub(super) fn rbac(who: &str, is_other: bool, answers: &[(Question, Answer)]) ->
         missing.into_iter().map(|(on, verbs)| format!("{who} may not {} {on}", verbs.join(", ")))
     };
     let todo = if is_other {
-        "Give the operator its role again: examples/install/rbac.yaml, or the chart. With --watch-namespaces, give that here too"
+        "Give the operator its role again: examples/install/rbac.yaml, or the chart. If it runs with --watch-namespaces, give that here too"
     } else {
         "If the operator runs as somebody else, ask for it: --service-account NAMESPACE/NAME. Else apply its role: examples/install/rbac.yaml, or the chart"
     };

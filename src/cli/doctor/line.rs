@@ -166,13 +166,16 @@ impl Report {
         let mut text = String::new();
         // What was skipped for one reason is one line.
         let is_same = |one: &Line, other: &Line| one.status == Status::Skipped && one.found == other.found;
-        for alike in self.checks.chunk_by(is_same) {
+        let mut groups = self.checks.chunk_by(is_same).peekable();
+        while let Some(alike) = groups.next() {
             let Some(Line { status, found, todo, .. }) = alike.first() else { continue };
             let (style, word) = (status.style(), status.word());
             let checks: Vec<&str> = alike.iter().map(|line| line.check.word()).collect();
             let colon = if alike.len() > 1 { ":" } else { "" };
             text.push_str(&format!("{style}{word:<7}{style:#} {:<10} {found}\n", checks.join(", ") + colon));
-            if let Some(todo) = todo {
+            // What is to be done about several lines is told once, below the last of them.
+            let next = groups.peek().and_then(|group| group.first()).and_then(|line| line.todo.as_ref());
+            if let Some(todo) = todo.as_ref().filter(|todo| next != Some(*todo)) {
                 text.push_str(&format!("{:<18} -> {todo}\n", ""));
             }
         }
@@ -219,6 +222,15 @@ mod tests {
         );
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["checks"][2], serde_json::json!({"check": "tcp", "status": "skipped", "found": "needs dns"}));
+    }
+
+    #[test]
+    fn what_is_to_be_done_about_several_lines_is_told_once() {
+        let line = |found: &str, todo: &str| Line::fail(Check::Rbac, found, todo);
+        let text = Report::new(vec![line("a", "x"), line("b", "x"), line("c", "y")]).text();
+        let text = anstream::adapter::strip_str(&text).to_string();
+        let shown: Vec<&str> = text.lines().map(|line| line.trim_start_matches("FAIL    rbac").trim()).collect();
+        assert_eq!(shown, ["a", "b", "-> x", "c", "-> y", "3 failed: begin with rbac"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn completion_for_every_shell_knows_commands_and_flags() {
         let output = run(&["completion", shell]);
         assert_eq!(output.status.code(), Some(0), "{shell}");
         let script = text(&output.stdout);
-        for word in ["orion-operator", "validate", "orphans", "orion-url", "deletion-policy"] {
+        for word in ["orion-operator", "validate", "orphans", "doctor", "orion-url", "deletion-policy"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }

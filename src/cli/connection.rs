@@ -118,6 +118,14 @@ impl ConnectionArgs {
     /// # Errors
     /// The arguments do not fit together, or the CA file cannot be used.
     pub(super) fn orion(&self, oversight: &Oversight) -> Result<Option<HttpOrion>, ConnectionError> {
+        self.config(oversight)?.map(|config| made(HttpOrion::new(config))).transpose()
+    }
+
+    /// What such a client is made of.
+    ///
+    /// # Errors
+    /// The arguments do not fit together, or the CA file cannot be read.
+    pub(super) fn config(&self, oversight: &Oversight) -> Result<Option<ConnectionConfig>, ConnectionError> {
         let auth = self.auth()?;
         let Some(url) = self.orion_url.as_deref().filter(|url| !url.is_empty()) else {
             let flag =
@@ -135,11 +143,7 @@ impl ConnectionArgs {
             let read = std::fs::read(path);
             config.ca_pem = Some(read.map_err(|source| ConnectionError::CaFile { path: path.clone(), source })?);
         }
-        match HttpOrion::new(config) {
-            Ok(orion) => Ok(Some(orion)),
-            Err(ConfigError::LoginPath) => Err(ConnectionError::LoginPath),
-            Err(error) => Err(error.into()),
-        }
+        Ok(Some(config))
     }
 
     /// Where the credentials are, if the arguments fit together.
@@ -163,6 +167,18 @@ impl ConnectionArgs {
         }
         Ok(auth)
     }
+}
+
+/// A client of the flags, or which of them is wrong.
+pub(super) fn made(client: Result<HttpOrion, ConfigError>) -> Result<HttpOrion, ConnectionError> {
+    client.map_err(|error| match error {
+        ConfigError::LoginPath => ConnectionError::LoginPath,
+        ConfigError::Ca
+        | ConfigError::Endpoint
+        | ConfigError::NotHttps
+        | ConfigError::NotPublic
+        | ConfigError::Client => error.into(),
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod complete;
 mod completion;
 mod connection;
 mod crds;
+mod doctor;
 mod election;
 mod import;
 mod objects;
@@ -30,6 +31,7 @@ pub use cluster::{ClusterArgs, ClusterError, InstallationArgs};
 pub use completion::CompletionArgs;
 pub use connection::{ConnectionArgs, ConnectionError, RateLimitFlag};
 pub use crds::CrdsArgs;
+pub use doctor::{ConnectionPath, DoctorArgs, DoctorError};
 pub use election::ElectionArgs;
 pub use import::{ConnectionName, ImportArgs, ImportError, Policy};
 pub use objects::{Kind, Named, ObjectError, WhereArgs, WhichArgs};
@@ -92,6 +94,8 @@ pub enum PeopleCommand {
     Validate(ValidateArgs),
     /// Writes manifests for the webhooks that an Orion has already, so that the operator takes them over
     Import(Box<ImportArgs>),
+    /// Looks for what is wrong between the operator, Orion and the cluster, and says what to do
+    Doctor(Box<DoctorArgs>),
     /// Sends one sample event to a Webhook's receiver, with the declared secret and with a wrong one
     TestDelivery(TestDeliveryArgs),
     /// Lists webhooks at Orion that carry this installation's marker and have no Webhook, or deletes them
@@ -126,6 +130,9 @@ pub enum Error {
     /// There are no manifests.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// Nothing could be looked at.
+    #[error(transparent)]
+    Doctor(#[from] DoctorError),
     /// A delivery could not be tested.
     #[error(transparent)]
     TestDelivery(#[from] TestDeliveryError),
@@ -143,11 +150,12 @@ impl Error {
             Self::Run(RunError::Election(_)) => true,
             Self::Run(RunError::Connection(error))
             | Self::Orphans(OrphansError::Connection(error))
-            | Self::Import(ImportError::Connection(error)) => error.is_usage(),
+            | Self::Import(ImportError::Connection(error))
+            | Self::Doctor(DoctorError::Connection(error)) => error.is_usage(),
             Self::Import(ImportError::Instance(_)) => true,
             Self::Object(ObjectError::Which | ObjectError::OnlyWebhooks(_)) => true,
             Self::File { .. } | Self::Output(_) | Self::Yaml(_) | Self::Run(_) | Self::Orphans(_) => false,
-            Self::Import(_) | Self::TestDelivery(_) | Self::Object(_) | Self::Resolve(_) => false,
+            Self::Import(_) | Self::Doctor(_) | Self::TestDelivery(_) | Self::Object(_) | Self::Resolve(_) => false,
         }
     }
 }
@@ -200,7 +208,7 @@ fn operator(cli: Cli) -> Result<ExitCode, Error> {
 fn people(command: PeopleCommand, program: Program) -> Result<ExitCode, Error> {
     let mut out = io::stdout().lock();
     match command {
-        // The one that has colours, where they are wanted.
+        // Colours, where they are wanted.
         PeopleCommand::Status(args) => status::run(&args, program, &mut anstream::AutoStream::auto(out)),
         PeopleCommand::Reconcile(args) => reconcile::run(&args, program, &mut out),
         PeopleCommand::Suspend(args) => suspend::suspend(&args, program, &mut out),
@@ -208,6 +216,7 @@ fn people(command: PeopleCommand, program: Program) -> Result<ExitCode, Error> {
         PeopleCommand::Resolve(args) => resolve::run(&args, program, &mut out),
         PeopleCommand::Validate(args) => validate::run(&args, &mut out),
         PeopleCommand::Import(args) => import::run(&args, &mut out).map(|()| ExitCode::SUCCESS),
+        PeopleCommand::Doctor(args) => doctor::run(&args, &mut anstream::AutoStream::auto(out)),
         PeopleCommand::TestDelivery(args) => test_delivery::run(&args, &mut out),
         PeopleCommand::Orphans(args) => orphans::run(&args, &mut out).map(|()| ExitCode::SUCCESS),
         PeopleCommand::Completion(args) => completion::run(&args, program, &mut out).map(|()| ExitCode::SUCCESS),

@@ -158,6 +158,7 @@ async fn operate(args: RunArgs) -> Result<ExitCode, RunError> {
     let oversight = Oversight {
         fence: if terms.is_some() { Fence::closed() } else { Fence::open() },
         calls: metrics.orion.clone(),
+        witness: None,
     };
     let connection = default_connection(&args, &oversight)?;
     let health = Arc::new(Health::default());

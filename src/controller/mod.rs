@@ -18,6 +18,7 @@ mod undecodable;
 mod watch;
 
 pub use clock::{Clock, SystemClock};
+pub(crate) use connections::connection_config;
 pub use connections::{ConnectionHandle, ConnectionKey, ConnectionSettings, Terms};
 pub use context::{Context, ContextConfig};
 pub(crate) use events::pod_name;

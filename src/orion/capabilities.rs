@@ -23,7 +23,7 @@ pub(super) enum Operation {
 
 /// What is known so far.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<Capabilities>);
+pub(super) struct Known(Mutex<Capabilities>, Mutex<Option<String>>);
 
 impl Known {
     /// What is known at this moment.
@@ -60,6 +60,16 @@ impl Known {
         }
     }
 
+    /// The document has webhooks under another prefix, and none under ours.
+    pub(super) fn set_elsewhere(&self, prefix: Option<String>) {
+        *self.1.lock().unwrap_or_else(PoisonError::into_inner) = prefix;
+    }
+
+    /// The other prefix that the document has webhooks under.
+    pub(super) fn elsewhere(&self) -> Option<String> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Takes the document's word for what no answer has shown yet.
     pub(super) fn document(&self, said: Capabilities) {
         let mut said = said;
@@ -91,6 +101,15 @@ pub(super) fn read(document: &Value, prefix: &str) -> Option<Capabilities> {
     let paths = document.get("paths")?.as_object()?;
     let fronts = prefix.match_indices('/').filter_map(|(at, _)| prefix.get(at..)).chain([""]);
     fronts.into_iter().find_map(|front| under(paths, &format!("{front}/webhooks")))
+}
+
+/// The prefix that a document has webhooks under, if it is one.
+pub(super) fn prefix_of(document: &Value) -> Option<String> {
+    let paths = document.get("paths")?.as_object()?.iter().filter(|(_, item)| item.get("post").is_some());
+    let mut fronts = paths.filter_map(|(path, _)| path.trim_end_matches('/').strip_suffix("/webhooks"));
+    let front = fronts.next()?;
+    (fronts.next().is_none() && front.len() <= 256 && front.starts_with('/') && !front.contains('{'))
+        .then(|| front.to_owned())
 }
 
 fn under(paths: &Map<String, Value>, collection: &str) -> Option<Capabilities> {
@@ -167,6 +186,22 @@ mod tests {
         for no_document in [json!({}), json!([]), json!({"paths": []}), json!(null)] {
             assert!(read(&no_document, "/v1alpha").is_none());
         }
+    }
+
+    #[test]
+    fn a_document_tells_its_prefix() {
+        let post = json!({"post": {}});
+        for (paths, prefix) in [
+            (json!({"/v1alpha/webhooks/": post, "/v1alpha/webhooks/{id}": {"get": {}}}), Some("/v1alpha")),
+            (json!({"/api/v2/webhooks": post, "/v1/webhooks": {"get": {}}}), Some("/api/v2")),
+            (json!({"/v1/webhooks": post, "/v2/webhooks": post}), None),
+            (json!({"/{tenant}/webhooks": post}), None),
+            (json!({"/webhooks/": post}), None),
+            (json!({"/v1/jobs": post}), None),
+        ] {
+            assert_eq!(prefix_of(&json!({"paths": paths})).as_deref(), prefix, "{paths}");
+        }
+        assert!(prefix_of(&json!([])).is_none());
     }
 
     #[test]

@@ -145,6 +145,12 @@ impl HttpOrion {
         })
     }
 
+    /// Where `/openapi.json` has no webhooks under the endpoint's prefix: the prefix under which it has some.
+    #[must_use]
+    pub fn prefix_in_document(&self) -> Option<String> {
+        self.known.elsewhere()
+    }
+
     /// Sends a call, and once more if it was answered with a 401 and there is another token by now.
     async fn call(&self, call: Call) -> Result<Answer, Failure> {
         let token = self.credentials.bearer().await?;
@@ -260,10 +266,12 @@ impl HttpOrion {
             self.limiter.note(&outcome);
             match outcome {
                 Ok(answer) => {
-                    if let Some(said) = answer.json().ok().and_then(|document| capabilities::read(&document, prefix)) {
+                    let Ok(document) = answer.json() else { continue };
+                    if let Some(said) = capabilities::read(&document, prefix) {
                         self.known.document(said);
                         break;
                     }
+                    self.known.set_elsewhere(capabilities::prefix_of(&document));
                 }
                 // A gateway without its Orion is an Orion that cannot be reached.
                 Err(failure) if failure.is_of_the_connection() || matches!(failure.status, Some(502..=504)) => {

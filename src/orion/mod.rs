@@ -29,7 +29,7 @@ use async_trait::async_trait;
 pub use self::client::{ConnectionConfig, HttpOrion};
 pub use self::credentials::{Given, Look, Password, Source, login_text, token_text};
 pub use self::limit::{Limiter, RateLimit};
-pub use self::oversight::Oversight;
+pub use self::oversight::{Oversight, Witness};
 pub use self::reach::Reach;
 pub use self::sources::{GivenCell, NoCredentials, PasswordFiles, TokenFile};
 pub use self::transport::ConfigError;

@@ -26,6 +26,15 @@ pub enum Reach {
 }
 
 impl Reach {
+    /// This address may be connected to.
+    #[must_use]
+    pub fn admits(self, address: IpAddr) -> bool {
+        match self {
+            Self::Anywhere => true,
+            Self::PublicOnly => is_public(address),
+        }
+    }
+
     /// What can be told of an endpoint without looking its name up.
     ///
     /// # Errors

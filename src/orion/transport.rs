@@ -284,6 +284,9 @@ impl Transport {
         let response = request.send().await.map_err(|error| asked.no_answer(&error))?;
         let status = response.status();
         let headers = response.headers().clone();
+        if let Some(witness) = &self.oversight.witness {
+            witness.answered(status, &headers);
+        }
         let body = read(response).await;
         if !status.is_success() {
             // The status says it all; a body that cannot be read just tells nothing more.

@@ -7,6 +7,7 @@
 mod adopt;
 mod bursts;
 mod connections;
+mod doctor;
 mod faults;
 mod fleet;
 mod gate;

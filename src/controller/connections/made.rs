@@ -112,7 +112,8 @@ impl<K: ConnectionObject> Checker<K> {
             // What goes on around the old one must not go on beside the new one.
             made.tasks.cancel();
         }
-        let oversight = Oversight { fence: self.context.fence.clone(), calls: self.context.metrics.orion.clone() };
+        let (fence, calls) = (self.context.fence.clone(), self.context.metrics.orion.clone());
+        let oversight = Oversight { fence, calls, witness: None };
         let (orion, cell) = material::client(&shape, given, oversight)?;
         let mut handle = ConnectionHandle::new(key.clone(), Arc::new(orion), settings, Arc::clone(&self.context.clock));
         if let Some(made) = &kept.made {

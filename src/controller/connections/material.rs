@@ -9,7 +9,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use secrecy::SecretString;
 
 use super::key::ConnectionKey;
@@ -17,7 +17,7 @@ use super::registry::Problem;
 use crate::api::{Endpoint, OrionConnectionSpec, Reason, SecretKeyRef};
 use crate::controller::context::Context;
 use crate::controller::gather::{Wiped, refused_type};
-use crate::controller::patch::{ApiError, call};
+use crate::controller::patch::{ApiError, within};
 use crate::orion::{
     ConfigError, ConnectionConfig, Given, GivenCell, HttpOrion, Oversight, Password, RateLimit, Reach, Source,
     login_text, token_text,
@@ -83,24 +83,70 @@ pub(super) async fn read(
     if reach == Reach::PublicOnly && !endpoint.as_str().starts_with("https://") {
         return Ok(Err(insecure(&ConfigError::NotHttps)));
     }
-    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    match secrets(&context.client, context.apiserver_timeout, spec, namespace).await {
+        Ok(secrets) => Ok(collect(spec, endpoint, timeout, key, reach, &secrets)),
+        Err(Unread::Missing(name)) => Ok(Err(missing(name, namespace))),
+        Err(Unread::Forbidden(name)) => Ok(Err(Problem::passing(
+            Reason::SecretNotFound,
+            format!(
+                "The operator may not read the Secret {name} in the namespace {namespace}. Check its ClusterRole or Roles; trying again by itself"
+            ),
+        ))),
+        Err(Unread::Failed(error)) => Err(error),
+    }
+}
+
+/// What the operator would call Orion with for a connection, for a command that reads it as somebody else. It is not
+/// kept up to date.
+///
+/// # Errors
+/// What is wrong, and what to do.
+pub(crate) async fn connection_config(
+    client: &Client,
+    timeout: Duration,
+    spec: &OrionConnectionSpec,
+    key: &ConnectionKey,
+    secrets_namespace: &str,
+    reach: Reach,
+) -> Result<ConnectionConfig, String> {
+    let endpoint = spec.endpoint().map_err(|why| format!("{why}. Correct it"))?;
+    let longest_call = spec.timeout().map_err(|why| format!("{why}. Correct it"))?;
+    let secrets = secrets(client, timeout, spec, secrets_namespace).await.map_err(|unread| match unread {
+        Unread::Missing(name) => missing(name, secrets_namespace).message,
+        Unread::Forbidden(name) => format!(
+            "You may not read the Secret {name} in the namespace {secrets_namespace}, without which nothing more can be asked. Use a kubeconfig of somebody who may, or run this as the operator"
+        ),
+        Unread::Failed(error) => format!("{error}. Try again"),
+    })?;
+    let Material { shape, given } =
+        collect(spec, endpoint, longest_call, key, reach, &secrets).map_err(|problem| problem.message)?;
+    Ok(config(&shape, given, Oversight::default()).0)
+}
+
+/// Why a Secret was not read.
+enum Unread<'a> {
+    Missing(&'a str),
+    Forbidden(&'a str),
+    Failed(ApiError),
+}
+
+async fn secrets<'a>(
+    client: &Client,
+    timeout: Duration,
+    spec: &'a OrionConnectionSpec,
+    namespace: &str,
+) -> Result<BTreeMap<&'a str, Wiped>, Unread<'a>> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let mut secrets = BTreeMap::new();
     for name in spec.secret_names() {
-        match call(context, "get a Secret", api.get_opt(name)).await {
+        match within(timeout, "get a Secret", api.get_opt(name)).await {
             Ok(Some(secret)) => secrets.insert(name, Wiped(secret)),
-            Ok(None) => return Ok(Err(missing(name, namespace))),
-            Err(ApiError::Refused { code: 403, .. }) => {
-                return Ok(Err(Problem::passing(
-                    Reason::SecretNotFound,
-                    format!(
-                        "The operator may not read the Secret {name} in the namespace {namespace}. Check its ClusterRole or Roles; trying again by itself"
-                    ),
-                )));
-            }
-            Err(error) => return Err(error),
+            Ok(None) => return Err(Unread::Missing(name)),
+            Err(ApiError::Refused { code: 403, .. }) => return Err(Unread::Forbidden(name)),
+            Err(error) => return Err(Unread::Failed(error)),
         };
     }
-    Ok(collect(spec, endpoint, timeout, key, reach, &secrets))
+    Ok(secrets)
 }
 
 fn collect(
@@ -156,6 +202,11 @@ pub(super) fn client(
     given: Given,
     oversight: Oversight,
 ) -> Result<(HttpOrion, Arc<GivenCell>), Problem> {
+    let (config, cell) = config(shape, given, oversight);
+    HttpOrion::new(config).map(|orion| (orion, cell)).map_err(|error| problem_of(&error))
+}
+
+fn config(shape: &Shape, given: Given, oversight: Oversight) -> (ConnectionConfig, Arc<GivenCell>) {
     let cell = Arc::new(GivenCell::new(shape.place.clone(), Ok(given)));
     let number = |number: u32| number.try_into().unwrap_or(std::num::NonZeroU32::MIN);
     let limit = |(requests_per_second, burst)| RateLimit {
@@ -175,7 +226,7 @@ pub(super) fn client(
     if shape.of_a_tenant {
         config.list_at_most = TENANTS_LIST;
     }
-    HttpOrion::new(config).map(|orion| (orion, cell)).map_err(|error| problem_of(&error))
+    (config, cell)
 }
 
 fn problem_of(error: &ConfigError) -> Problem {

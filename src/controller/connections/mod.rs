@@ -26,6 +26,7 @@ mod watch;
 
 pub use handle::{ConnectionHandle, ConnectionSettings};
 pub use key::ConnectionKey;
+pub(crate) use material::connection_config;
 pub use object::Terms;
 
 pub(super) use object::ConnectionObject;

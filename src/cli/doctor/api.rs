@@ -1,0 +1,394 @@
+//! What answers over HTTP: Orion, or something else; with these credentials, or not. Pure.
+
+use std::time::{Duration, SystemTime};
+
+use super::line::{Check, Line};
+use super::names::{Names, todo};
+use super::network::told;
+use crate::api::{Capabilities, Failure, FailureClass, Support};
+
+/// Clocks that are further apart than this are worth a word.
+const SKEW: Duration = Duration::from_secs(30);
+
+/// What the answers' headers said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard {
+    /// Something has answered in HTTP.
+    pub(super) answered: bool,
+    /// `Date`, and our own time when it came.
+    pub(super) date: Option<(SystemTime, SystemTime)>,
+    /// Headers that speak of rate limits.
+    pub(super) limits: Vec<(String, String)>,
+}
+
+/// Which credentials are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    Nothing,
+    Token,
+    Password,
+}
+
+/// What calls that change nothing have shown.
+#[derive(Debug)]
+pub(super) struct Facts {
+    /// The API base.
+    pub(super) endpoint: String,
+    pub(super) given: Given,
+    pub(super) heard: Heard,
+    /// Whether `/openapi.json` was asked for without trouble of the connection,
+    pub(super) discovered: Result<(), Failure>,
+    /// and what it says of webhooks at this prefix, if it says anything.
+    pub(super) document: Option<Capabilities>,
+    /// The prefix under which it has them, if that is another one.
+    pub(super) elsewhere: Option<String>,
+    /// What came of the credentials.
+    pub(super) prepared: Result<(), Failure>,
+    /// The number of webhooks, and what is wrong with the list; nothing where it was not asked for.
+    pub(super) list: Option<Result<(usize, Option<String>), Failure>>,
+    /// All that is known by now of what it can do.
+    pub(super) capabilities: Capabilities,
+}
+
+impl Facts {
+    fn failed_list(&self) -> Option<&Failure> {
+        self.list.as_ref().and_then(|list| list.as_ref().err())
+    }
+
+    /// The first trouble.
+    fn trouble(&self) -> Option<&Failure> {
+        self.discovered.as_ref().err().or(self.prepared.as_ref().err()).or_else(|| self.failed_list())
+    }
+
+    pub(super) fn is_documented(&self) -> bool {
+        self.document.is_some()
+    }
+
+    /// The document says that there are webhooks here, and that they cannot be listed.
+    fn is_without_list(&self) -> bool {
+        self.document.is_some_and(|said| said.list != Support::Proven)
+    }
+}
+
+/// The lines up to the webhooks: what follows the first that fails is not in it.
+pub(super) fn reached(facts: &Facts, names: &Names) -> Vec<Line> {
+    let first = http(facts, names);
+    let mut lines = vec![first];
+    lines.extend(clock(&facts.heard));
+    if super::line::cause(&lines).is_none() {
+        lines.push(login(facts, names));
+    }
+    if super::line::cause(&lines).is_none() {
+        lines.push(api(facts, names));
+    }
+    lines
+}
+
+fn http(facts: &Facts, names: &Names) -> Line {
+    let check = Check::Http;
+    match (&facts.discovered, facts.trouble()) {
+        (Err(failure), _) => Line::fail(check, &failure.message, todo(failure, names)),
+        (Ok(()), Some(failure)) if !facts.heard.answered && failure.class != FailureClass::Unauthorized => {
+            Line::fail(check, &failure.message, todo(failure, names))
+        }
+        (Ok(()), _) if facts.is_documented() => {
+            Line::ok(check, format!("it answers, and its openapi.json has webhooks for {}", facts.endpoint))
+        }
+        (Ok(()), _) if !facts.heard.answered => Line::skipped(check, "nothing was asked yet"),
+        (Ok(()), _) => match &facts.elsewhere {
+            None => Line::ok(check, format!("it answers; no openapi.json tells of webhooks at {}", facts.endpoint)),
+            Some(prefix) => Line::warn(
+                check,
+                format!("it answers, but its openapi.json has webhooks under {prefix} only"),
+                format!("Put {prefix} into {}, if that is the one", names.prefix),
+            ),
+        },
+    }
+}
+
+fn clock(heard: &Heard) -> Option<Line> {
+    let check = Check::Clock;
+    let Some((theirs, ours)) = heard.date else {
+        return heard.answered.then(|| Line::skipped(check, "the answers have no Date"));
+    };
+    let (apart, word) = match ours.duration_since(theirs) {
+        Ok(apart) => (apart, "behind"),
+        Err(before) => (before.duration(), "ahead of"),
+    };
+    Some(if apart > SKEW {
+        Line::warn(
+            check,
+            format!("Orion's clock is {} s {word} that of this machine, which says {}", apart.as_secs(), told(ours)),
+            "Set the one that is wrong, by NTP: tokens and certificates may look expired, or not valid yet",
+        )
+    } else {
+        Line::ok(check, format!("Orion's and that of this machine are within {} s", SKEW.as_secs()))
+    })
+}
+
+fn login(facts: &Facts, names: &Names) -> Line {
+    let check = Check::Login;
+    if let Err(failure) = &facts.prepared {
+        return not_had(failure, names);
+    }
+    let is_shown = match &facts.list {
+        Some(Ok(_)) => true,
+        Some(Err(failure)) if failure.class == FailureClass::Unauthorized => {
+            return unauthorized(facts.given, failure, names);
+        }
+        Some(Err(failure)) => failure.class == FailureClass::Forbidden,
+        None => false,
+    };
+    match (facts.given, is_shown) {
+        (Given::Nothing, true) => Line::ok(check, "no credentials are given, and Orion wants none"),
+        (Given::Nothing, false) => Line::skipped(check, "no credentials are given"),
+        (Given::Token, true) => Line::ok(check, "Orion accepts the token"),
+        (Given::Token, false) => {
+            Line::skipped(check, "a token is given; whether Orion accepts it is not shown by any call that reads")
+        }
+        (Given::Password, true) => {
+            Line::ok(check, "Orion accepts the username and password, and the token that they give")
+        }
+        (Given::Password, false) => Line::ok(check, "Orion accepts the username and password"),
+    }
+}
+
+/// There are no credentials, or no token came of them. The message says where they are.
+fn not_had(failure: &Failure, names: &Names) -> Line {
+    let todo = if failure.class == FailureClass::Unauthorized {
+        "Put the right ones there: the operator takes them at once, without a restart".to_owned()
+    } else {
+        todo(failure, names)
+    };
+    Line::fail(Check::Login, &failure.message, todo)
+}
+
+fn unauthorized(given: Given, failure: &Failure, names: &Names) -> Line {
+    let check = Check::Login;
+    match given {
+        // What was refused is the login, by the second try at the latest.
+        Given::Password if failure.status.is_none() => not_had(failure, names),
+        Given::Password => Line::fail(
+            check,
+            "the login works, but the token that it gives is refused (401)",
+            format!(
+                "Look at the clocks, and at {}; is the login at {} that of this API?",
+                names.scopes, names.login_path
+            ),
+        ),
+        Given::Token => Line::fail(
+            check,
+            &failure.message,
+            format!("The token is wrong, or has expired: put a new one into what is named by {}", names.credentials),
+        ),
+        Given::Nothing => Line::fail(
+            check,
+            "Orion wants credentials, and none are given (401)",
+            format!("Give {}", names.credentials),
+        ),
+    }
+}
+
+fn api(facts: &Facts, names: &Names) -> Line {
+    let check = Check::Api;
+    let at = &facts.endpoint;
+    match &facts.list {
+        None => Line::skipped(check, "not asked"),
+        Some(Ok((count, None))) => Line::ok(check, format!("{} at {at}", webhooks(*count))),
+        Some(Ok((count, Some(flaw)))) => Line::warn(
+            check,
+            format!("{} at {at}, but {flaw}", webhooks(*count)),
+            "The operator neither creates again nor deletes by such a list. Run this again; if it stays, let who runs Orion look",
+        ),
+        Some(Err(failure)) => match failure.class {
+            FailureClass::MethodNotAllowed => {
+                Line::ok(check, format!("webhooks are at {at}, but cannot be listed ({})", status(failure)))
+            }
+            FailureClass::NotFound if facts.is_without_list() => {
+                Line::ok(check, format!("webhooks are at {at} by openapi.json, but cannot be listed (404)"))
+            }
+            FailureClass::NotFound if !failure.json => Line::fail(
+                check,
+                format!("nothing is known at {at}/webhooks/, and what says so (404) is not Orion's API"),
+                format!("Correct {}, or host and port in {}", names.prefix, names.url),
+            ),
+            FailureClass::NotFound => {
+                let todo = match &facts.elsewhere {
+                    Some(prefix) => format!("Put {prefix} into {}: its openapi.json has webhooks there", names.prefix),
+                    None => format!("Correct {}, what the paths of Orion's API begin with", names.prefix),
+                };
+                Line::fail(check, format!("nothing is known at {at}/webhooks/ (404)"), todo)
+            }
+            FailureClass::Forbidden => Line::fail(
+                check,
+                &failure.message,
+                format!("Give these credentials the right to list webhooks, or ask for more by {}", names.scopes),
+            ),
+            FailureClass::Unreachable
+            | FailureClass::Timeout
+            | FailureClass::Tls
+            | FailureClass::RateLimited
+            | FailureClass::ServerError
+            | FailureClass::Protocol
+            | FailureClass::Rejected
+            | FailureClass::Unauthorized
+            | FailureClass::Conflict
+            | FailureClass::Redirect
+            | FailureClass::NoLogin
+            | FailureClass::Insecure => Line::fail(check, &failure.message, todo(failure, names)),
+        },
+    }
+}
+
+fn status(failure: &Failure) -> String {
+    failure.status.map_or_else(|| "no answer".into(), |status| status.to_string())
+}
+
+fn webhooks(count: usize) -> String {
+    if count == 1 { "1 webhook".to_owned() } else { format!("{count} webhooks") }
+}
+
+#[cfg(test)]
+mod tests {
+    use Support::{Absent, Proven};
+
+    use super::super::line::Status;
+    use super::super::names::{FIELDS, FLAGS};
+    use super::*;
+    use crate::api::Sent;
+
+    const ALL: Capabilities = Capabilities { list: Proven, get: Proven, put: Proven, patch: Proven, delete: Proven };
+
+    fn good() -> Facts {
+        Facts {
+            endpoint: "https://acme.example.com/v1alpha".into(),
+            given: Given::Token,
+            heard: Heard { answered: true, ..Heard::default() },
+            discovered: Ok(()),
+            document: Some(ALL),
+            elsewhere: None,
+            prepared: Ok(()),
+            list: Some(Ok((2, None))),
+            capabilities: ALL,
+        }
+    }
+
+    fn failure(class: FailureClass, status: Option<u16>, json: bool) -> Failure {
+        let message = format!("it says {}", class.as_str());
+        Failure { class, status, sent: Sent::Maybe, json, retry_after: None, message }
+    }
+
+    /// The first line that fails, or the last one.
+    #[track_caller]
+    fn ends(facts: &Facts, check: Check, status: Status, words: &[&str]) {
+        let lines = reached(facts, &FLAGS);
+        let failed = lines.iter().find(|line| line.status == Status::Fail);
+        let last = failed.or(lines.last()).unwrap();
+        let text = format!("{} -> {}", last.found, last.todo.clone().unwrap_or_default());
+        assert_eq!((last.check, last.status), (check, status), "{text}");
+        assert!(words.iter().all(|word| text.contains(word)), "{words:?}: {text}");
+    }
+
+    #[test]
+    fn each_failure_of_the_list_has_its_line() {
+        use FailureClass as C;
+        let document = Some(Capabilities { list: Absent, ..ALL });
+        let listed = |class, status, json| Facts { list: Some(Err(failure(class, status, json))), document, ..good() };
+        for (class, status, check, fails, words) in [
+            (C::Unreachable, None, Check::Api, true, &["--orion-url"][..]),
+            (C::Timeout, None, Check::Api, true, &["--orion-timeout"]),
+            (C::Tls, None, Check::Api, true, &["--orion-ca-file"]),
+            (C::RateLimited, Some(429), Check::Api, true, &["--orion-rate-limit"]),
+            (C::ServerError, Some(500), Check::Api, true, &["who runs Orion"]),
+            (C::Protocol, Some(200), Check::Api, true, &["Something else than Orion"]),
+            (C::Rejected, Some(422), Check::Api, true, &["who runs Orion"]),
+            (C::Unauthorized, Some(401), Check::Login, true, &["wrong, or has expired"]),
+            (C::Forbidden, Some(403), Check::Api, true, &["the right to list"]),
+            (C::NotFound, Some(404), Check::Api, false, &["by openapi.json", "cannot be listed"]),
+            (C::MethodNotAllowed, Some(405), Check::Api, false, &["cannot be listed (405)"]),
+            (C::Conflict, Some(409), Check::Api, true, &["who runs Orion"]),
+            (C::Redirect, Some(307), Check::Api, true, &["no redirect is followed"]),
+            (C::NoLogin, None, Check::Api, true, &["--orion-login-path"]),
+            (C::Insecure, None, Check::Api, true, &["--allow-insecure-connections"]),
+        ] {
+            let status_of = if fails { Status::Fail } else { Status::Ok };
+            ends(&listed(class, status, true), check, status_of, words);
+        }
+        for (json, words) in [(true, "Correct --orion-path-prefix"), (false, "is not Orion's API")] {
+            let facts = Facts { document: None, ..listed(C::NotFound, Some(404), json) };
+            ends(&facts, Check::Api, Status::Fail, &["/v1alpha/webhooks/", words]);
+            // A document that says the list is here speaks of another place.
+            ends(&Facts { document: Some(ALL), ..facts }, Check::Api, Status::Fail, &[words]);
+        }
+        let elsewhere = || Facts { elsewhere: Some("/v2".into()), document: None, ..good() };
+        let facts = Facts { list: listed(C::NotFound, Some(404), true).list, ..elsewhere() };
+        ends(&facts, Check::Api, Status::Fail, &["Put /v2 into --orion-path-prefix"]);
+        let line = http(&elsewhere(), &FLAGS);
+        assert!(line.status == Status::Warn && line.found.contains("under /v2 only"), "{line:?}");
+    }
+
+    #[test]
+    fn what_fails_before_the_list_is_the_cause() {
+        use FailureClass as C;
+        let unlisted = || Facts { list: None, ..good() };
+        let not_found = Facts { discovered: Err(failure(C::ServerError, Some(502), false)), ..unlisted() };
+        ends(&not_found, Check::Http, Status::Fail, &["it says ServerError"]);
+        let silent = || Facts { heard: Heard::default(), document: None, ..good() };
+        let cut = Facts { list: Some(Err(failure(C::Unreachable, None, false))), ..silent() };
+        ends(&cut, Check::Http, Status::Fail, &["it says Unreachable"]);
+        let no_login = Facts { prepared: Err(failure(C::Timeout, None, false)), list: None, ..silent() };
+        ends(&no_login, Check::Http, Status::Fail, &["it says Timeout"]);
+        let refused = Facts { prepared: Err(failure(C::Unauthorized, None, false)), ..unlisted() };
+        ends(&refused, Check::Login, Status::Fail, &["it says Unauthorized", "at once"]);
+        let gone = Facts { prepared: Err(failure(C::NoLogin, None, false)), ..unlisted() };
+        ends(&gone, Check::Login, Status::Fail, &["--orion-login-path"]);
+    }
+
+    #[test]
+    fn credentials_are_told_by_what_was_given() {
+        let unauthorized = |status| Some(Err(failure(FailureClass::Unauthorized, status, true)));
+        let absent = || Some(Err(failure(FailureClass::MethodNotAllowed, Some(405), true)));
+        let good_list = || Some(Ok((2, None)));
+        use Status::{Fail, Ok as Good, Skipped};
+        for (given, list, status, words) in [
+            (Given::Nothing, good_list(), Good, "wants none"),
+            (Given::Token, good_list(), Good, "accepts the token"),
+            (Given::Password, good_list(), Good, "the token that they give"),
+            (Given::Nothing, absent(), Skipped, "no credentials"),
+            (Given::Token, absent(), Skipped, "not shown"),
+            (Given::Password, absent(), Good, "accepts the username"),
+            (Given::Nothing, unauthorized(Some(401)), Fail, "none are given"),
+            (Given::Token, unauthorized(Some(401)), Fail, "it says Unauthorized"),
+            (Given::Password, unauthorized(Some(401)), Fail, "the token that it gives is refused"),
+            (Given::Password, unauthorized(None), Fail, "it says Unauthorized"),
+        ] {
+            let line = login(&Facts { given, list, ..good() }, &FIELDS);
+            assert!(line.status == status && line.found.contains(words), "{words}: {line:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_trusted_is_told() {
+        let flawed = Facts { list: Some(Ok((1, Some("it shows an id twice".into())))), ..good() };
+        ends(&flawed, Check::Api, Status::Warn, &["1 webhook at", "twice"]);
+        ends(&good(), Check::Api, Status::Ok, &["2 webhooks at"]);
+    }
+
+    #[test]
+    fn clocks_are_compared() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (theirs, status, words) in [
+            (1000, Status::Ok, "within"),
+            (1030, Status::Ok, "within"),
+            (970, Status::Ok, "within"),
+            (1031, Status::Warn, "31 s ahead of"),
+            (969, Status::Warn, "31 s behind"),
+        ] {
+            let heard = Heard { date: Some((at(theirs), at(1000))), ..good().heard };
+            let line = clock(&heard).unwrap();
+            assert!(line.status == status && line.found.contains(words), "{words}: {line:?}");
+        }
+        assert_eq!(clock(&good().heard).unwrap().status, Status::Skipped);
+        assert!(clock(&Heard::default()).is_none());
+    }
+}

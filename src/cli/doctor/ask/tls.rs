@@ -1,0 +1,93 @@
+//! One handshake, with the same trust as the client of Orion has: the system's, and the CA that is given.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, Error};
+use rustls_platform_verifier::Verifier;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use url::Host;
+
+use super::super::network::{Refusal, SOON, Tls, refusal};
+use super::network::{PATIENCE, told};
+
+/// A time that no certificate reaches: the last second of the year 9998.
+const AT_LAST: Duration = Duration::from_secs(253_370_764_799);
+
+/// Says what a handshake comes to. Nothing is sent afterwards.
+pub(super) async fn handshake(stream: TcpStream, host: &Host, ca_pem: Option<&[u8]>) -> Tls {
+    match tried(stream, host, ca_pem).await {
+        Ok(end) => Tls::Trusted(end),
+        Err(why) => Tls::Refused(why),
+    }
+}
+
+async fn tried(stream: TcpStream, host: &Host, ca_pem: Option<&[u8]>) -> Result<Option<SystemTime>, Refusal> {
+    let name = match host {
+        Host::Domain(name) => ServerName::try_from(name.clone()).map_err(|error| Refusal::Other(error.to_string()))?,
+        Host::Ipv4(address) => ServerName::IpAddress(IpAddr::from(std::net::IpAddr::V4(*address))),
+        Host::Ipv6(address) => ServerName::IpAddress(IpAddr::from(std::net::IpAddr::V6(*address))),
+    };
+    let roots: Vec<CertificateDer<'static>> = match ca_pem {
+        None => Vec::new(),
+        Some(pem) => CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| Refusal::BadCa)?,
+    };
+    if ca_pem.is_some() && roots.is_empty() {
+        return Err(Refusal::BadCa);
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let no_trust = if ca_pem.is_some() { Refusal::BadCa } else { Refusal::NoRoots };
+    let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider)).map_err(|_| no_trust)?;
+    let verifier = Arc::new(verifier);
+    let connector = TlsConnector::from(Arc::new(config(provider, &verifier).map_err(|error| refusal(&error))?));
+    let tls = match timeout(PATIENCE, connector.connect(name.clone(), stream)).await {
+        Ok(Ok(tls)) => tls,
+        Ok(Err(error)) => return Err(why(&error)),
+        Err(_) => return Err(Refusal::Timeout),
+    };
+    let certificates = tls.get_ref().1.peer_certificates().unwrap_or_default();
+    Ok(end(&*verifier, certificates, &name))
+}
+
+fn config(provider: Arc<CryptoProvider>, verifier: &Arc<Verifier>) -> Result<ClientConfig, Error> {
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let verifier: Arc<dyn ServerCertVerifier> = Arc::<Verifier>::clone(verifier);
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn why(error: &std::io::Error) -> Refusal {
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        return refusal(error);
+    }
+    let is_cut_off =
+        matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+    if is_cut_off { Refusal::CutOff } else { Refusal::Other(told(error)) }
+}
+
+/// When the trust ends: who verifies is asked how it would be then. In two weeks any certificate of the chain counts, at
+/// the end of all days the host's own.
+fn end(
+    verifier: &dyn ServerCertVerifier,
+    certificates: &[CertificateDer<'_>],
+    name: &ServerName<'_>,
+) -> Option<SystemTime> {
+    let (own, others) = certificates.split_first()?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    [now + SOON, AT_LAST].into_iter().find_map(|then| {
+        match verifier.verify_server_cert(own, others, name, &[], UnixTime::since_unix_epoch(then)) {
+            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+                Some(SystemTime::UNIX_EPOCH + Duration::from_secs(not_after.as_secs()))
+            }
+            Ok(_) | Err(_) => None,
+        }
+    })
+}

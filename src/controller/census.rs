@@ -100,91 +100,13 @@ fn raise(longest: &mut BTreeMap<Kind, Duration>, kind: Kind, time: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-    use std::sync::Arc;
-
-    use http::{Request, Response};
-    use kube::Client;
-    use kube::core::DeserializeGuard;
-    use kube::runtime::reflector;
-    use kube::runtime::watcher::Event;
-    use serde_json::json;
-    use tokio_util::sync::CancellationToken;
-
     use super::*;
-    use crate::api::{Access, InstanceId};
-    use crate::controller::context::{Caches, ContextConfig, Entry};
-    use crate::controller::{Clock, Terms, Watching};
-    use crate::fence::Fence;
-    use crate::metrics::{Format, Metrics};
+    use crate::api::Access;
+    use crate::controller::Terms;
+    use crate::controller::context::Entry;
+    use crate::controller::context::tests::{HOUR, context, webhook};
+    use crate::metrics::Format;
     use crate::plan::Doubt;
-
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    struct Still;
-
-    impl Clock for Still {
-        fn boot(&self) -> Boot {
-            HOUR
-        }
-
-        fn wall(&self) -> jiff::Timestamp {
-            jiff::Timestamp::UNIX_EPOCH
-        }
-    }
-
-    /// A Webhook of a namespace, name and connection of its own, with a reason.
-    fn webhook(number: usize, reason: Option<Reason>) -> Guarded {
-        let condition = |reason: Reason| json!({"type": "Ready", "status": "False", "reason": reason.as_str(), "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
-        let object = json!({
-            "apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook",
-            "metadata": {"name": format!("hook-{number}"), "namespace": format!("team-{number}"), "uid": number.to_string()},
-            "spec": {
-                "url": "https://hooks.example.com", "userId": "u", "presenceName": format!("p-{number}"),
-                "connectionRef": {"name": format!("orion-{number}")},
-            },
-            "status": {"conditions": reason.map(condition).into_iter().collect::<Vec<_>>()},
-        });
-        DeserializeGuard(Ok(serde_json::from_value(object).unwrap()))
-    }
-
-    fn context(webhooks: impl Iterator<Item = Guarded>) -> (Arc<Context>, Arc<Metrics>) {
-        let nobody = tower::service_fn(async |_: Request<kube::client::Body>| {
-            Ok::<_, Infallible>(Response::new(kube::client::Body::empty()))
-        });
-        let (store, mut writer) = reflector::store();
-        for webhook in webhooks {
-            writer.apply_watcher_event(&Event::Apply(webhook));
-        }
-        let config = ContextConfig {
-            client: Client::new(nobody, "default"),
-            aside: Client::new(nobody, "default"),
-            settings: Settings {
-                instance: InstanceId::new("census"),
-                interval: Duration::from_secs(600),
-                min_interval: Duration::from_secs(30),
-                create_settle: Duration::from_secs(60),
-                dry_run: false,
-            },
-            default_connection: None,
-            operator_namespace: "orion-system".into(),
-            allow_insecure_connections: false,
-            clock: Arc::new(Still),
-            apiserver_timeout: Duration::from_secs(1),
-            concurrency: 16,
-            fence: Fence::open(),
-            speaks: tokio::sync::watch::channel(true).1,
-            health: Arc::default(),
-        };
-        let caches = Caches { webhooks: vec![store], secrets: Vec::new(), namespaces: None, wakes: Vec::new() };
-        let watching = Watching { namespaces: None, label_selector: None };
-        let metrics = Arc::new(Metrics::default());
-        let context = Context::new(config, &watching, caches, Arc::clone(&metrics), CancellationToken::new());
-        let context = Arc::new(context);
-        let counted: Arc<dyn Counted> = Arc::clone(&context) as Arc<dyn Counted>;
-        metrics.asks(Arc::downgrade(&counted));
-        (context, metrics)
-    }
 
     /// Names of series, and what the Webhooks come to.
     async fn page(number: usize) -> (BTreeSet<String>, f64) {

@@ -80,7 +80,7 @@ pub(super) struct Caches {
     pub secrets: Vec<Store<PartialObjectMeta<Secret>>>,
     /// Only where all namespaces are watched.
     pub namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
-    pub wakes: Vec<mpsc::UnboundedSender<ObjectRef<Guarded>>>,
+    pub wakes: Vec<mpsc::UnboundedSender<ObjectRef<Webhook>>>,
 }
 
 /// What all reconciles share.
@@ -107,7 +107,7 @@ pub struct Context {
     pub(super) speaks: watch::Receiver<bool>,
     pub(super) health: Arc<Health>,
     namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
-    wakes: Vec<mpsc::UnboundedSender<ObjectRef<Guarded>>>,
+    wakes: Vec<mpsc::UnboundedSender<ObjectRef<Webhook>>>,
     entries: Mutex<Entries>,
 }
 
@@ -152,6 +152,12 @@ impl Context {
         }
     }
 
+    /// The object as the cache of its scope has it.
+    pub(super) fn cached(&self, key: &ObjectRef<Webhook>) -> Option<Arc<Guarded>> {
+        let key = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
+        self.webhooks.iter().find_map(|store| store.get(&key))
+    }
+
     /// What is remembered of all objects.
     pub(super) fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
@@ -163,11 +169,7 @@ impl Context {
         // Objects that went without us (a finalizer taken off by hand, say) are swept out now and then.
         let living: usize = self.webhooks.iter().map(Store::len).sum();
         if entries.len() > 2 * living + 64 {
-            let is_here = |key: &ObjectRef<Webhook>| {
-                let key = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
-                self.webhooks.iter().any(|store| store.get(&key).is_some())
-            };
-            entries.retain(|key, _| is_here(key));
+            entries.retain(|key, _| self.cached(key).is_some());
         }
         let entry = entries.entry(key.clone()).or_default();
         if entry.uid != uid {
@@ -180,8 +182,7 @@ impl Context {
     pub(super) fn remember(&self, key: &ObjectRef<Webhook>, entry: &Entry) {
         let mut entry = entry.clone();
         if entry.latest.is_some() {
-            let named = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
-            let cached = self.webhooks.iter().find_map(|store| store.get(&named));
+            let cached = self.cached(key);
             entry.latest = entry.latest.filter(|latest| cached.is_none_or(|cached| is_ahead(latest, &cached)));
         }
         self.entries().insert(key.clone(), Arc::new(entry));
@@ -330,6 +331,10 @@ impl Context {
     }
 }
 
+pub(super) fn key_of(guarded: &Guarded) -> ObjectRef<Webhook> {
+    ObjectRef::new(&guarded.name_any()).within(&guarded.namespace().unwrap_or_default())
+}
+
 /// Our last write is not in the cache yet.
 fn is_ahead(latest: &Webhook, cached: &Guarded) -> bool {
     cached.0.as_ref().is_ok_and(|cached| is_newer(latest, cached))
@@ -337,10 +342,13 @@ fn is_ahead(latest: &Webhook, cached: &Guarded) -> bool {
 
 fn wake_those_in(
     store: &Store<Guarded>,
-    wake: &mpsc::UnboundedSender<ObjectRef<Guarded>>,
+    wake: &mpsc::UnboundedSender<ObjectRef<Webhook>>,
     are_meant: impl Fn(&Webhook) -> bool,
 ) {
     for guarded in store.state().iter().filter(|guarded| guarded.0.as_ref().is_ok_and(&are_meant)) {
-        let _receiver_is_gone = wake.unbounded_send(ObjectRef::from_obj(guarded.as_ref())).is_err();
+        let _receiver_is_gone = wake.unbounded_send(key_of(guarded)).is_err();
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

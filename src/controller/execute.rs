@@ -15,7 +15,7 @@ use super::reconcile::{Reconcile, new_token};
 use super::watch::prune;
 use super::{events, gather};
 use crate::api::{Failure, InstanceId, Reason, Webhook, ready_condition};
-use crate::plan::{Call, CallKind, Guard, SecretValues, Settlement, Step, attempt_text, desired, progressing};
+use crate::plan::{Boot, Call, CallKind, Guard, SecretValues, Settlement, Step, attempt_text, desired, progressing};
 
 impl Reconcile<'_> {
     /// Carries out one step. `Some` ends the reconcile.
@@ -257,8 +257,8 @@ impl Reconcile<'_> {
             }
             self.wrote(updated);
         }
-        if self.is_checked(&settlement) {
-            self.entry.checked = self.context.clock.boot();
+        if let Some(checked) = self.checked(&settlement) {
+            self.entry.checked = checked;
         }
         self.entry.memory.settled(&settlement);
         Ok(settlement
@@ -266,11 +266,18 @@ impl Reconcile<'_> {
             .map_or_else(Again::on_change, |wake| Again::after(wake.saturating_sub(self.context.clock.boot()))))
     }
 
-    /// Orion's side was looked at, or put right, and is as declared.
-    fn is_checked(&self, settlement: &Settlement) -> bool {
-        let was_seen = matches!(self.round.remote, Some((_, Ok(_)))) || matches!(self.round.list, Some(Ok(_)));
+    /// When Orion's side was last seen to be as declared, or was put right.
+    fn checked(&self, settlement: &Settlement) -> Option<Boot> {
+        if settlement.readiness.reason != Reason::Synced || settlement.failed {
+            return None;
+        }
+        let was_read = matches!(self.round.remote, Some((_, Ok(_))));
         let was_put_right = matches!(self.round.call, Some(Call { result: Ok(_), .. }));
-        settlement.readiness.reason == Reason::Synced && !settlement.failed && (was_seen || was_put_right)
+        match &self.round.list {
+            _ if was_read || was_put_right => Some(self.context.clock.boot()),
+            Some(Ok(snapshot)) => Some(snapshot.begun),
+            Some(Err(_)) | None => None,
+        }
     }
 
     fn wrote(&mut self, mut updated: Webhook) {

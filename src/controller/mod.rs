@@ -14,6 +14,7 @@ pub mod orphans;
 mod patch;
 mod queue;
 mod reconcile;
+mod shown;
 mod undecodable;
 mod watch;
 

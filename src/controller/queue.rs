@@ -3,21 +3,21 @@
 //! which wait for their turn slow each other down.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::future::Future;
 use std::hash::Hash;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{Stream, StreamExt};
 use kube::runtime::controller::Action;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::time::{DelayQueue, delay_queue};
 use tracing::error;
 
 /// After a panic that nobody caught before.
-const AFTER_PANIC: Duration = Duration::from_secs(30);
+const AFTER_LOSS: Duration = Duration::from_secs(30);
 /// The timer knows no longer times. To look once more does no harm.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -54,41 +54,36 @@ enum Place {
 struct Queue<K, B> {
     places: HashMap<Arc<K>, Place>,
     due: DelayQueue<Arc<K>>,
-    under_way: JoinSet<(Arc<K>, Again)>,
+    under_way: JoinSet<Again>,
+    whose: HashMap<task::Id, Arc<K>>,
     begin: B,
 }
 
-/// Works on each of `keys`, from when `is_ready` ends until `stop`; what is under way then ends. `begin` gives the work on an
+/// Works on each of `keys`, until `stop` or the end of the keys; what is under way then ends. `begin` gives the work on an
 /// object, or nothing if there is no such object.
-pub(super) async fn serve<K, W>(
-    keys: impl Stream<Item = K>,
-    is_ready: impl Future,
-    stop: CancellationToken,
-    begin: impl Fn(&K) -> Option<W>,
-) where
-    K: Eq + Hash + Send + Sync + 'static,
+pub(super) async fn serve<K, W>(keys: impl Stream<Item = K>, stop: CancellationToken, begin: impl Fn(&K) -> Option<W>)
+where
+    K: Eq + Hash + Debug + Send + Sync,
     W: Future<Output = Again> + Send + 'static,
 {
-    let mut queue = Queue { places: HashMap::new(), due: DelayQueue::new(), under_way: JoinSet::new(), begin };
-    tokio::pin!(keys, is_ready);
-    let mut early = Some(Vec::new());
+    let mut queue = Queue {
+        places: HashMap::new(),
+        due: DelayQueue::new(),
+        under_way: JoinSet::new(),
+        whose: HashMap::new(),
+        begin,
+    };
+    tokio::pin!(keys);
     loop {
         tokio::select! {
+            // Nothing begins after the stop, and what came back from a reconcile goes before what comes new.
+            biased;
             () = stop.cancelled() => break,
-            key = keys.next() => match (key, &mut early) {
-                (Some(key), Some(early)) => early.push(key),
-                (Some(key), None) => queue.wake(key),
-                (None, _) => break,
-            },
-            _ = &mut is_ready, if early.is_some() => {
-                for key in early.take().into_iter().flatten() {
-                    queue.wake(key);
-                }
-            }
-            Some(expired) = queue.due.next(), if !queue.due.is_empty() => queue.start(expired.into_inner()),
-            Some(ended) = queue.under_way.join_next(), if !queue.under_way.is_empty() => match ended {
-                Ok((key, again)) => queue.ended(key, again),
-                Err(error) => error!(%error, "a reconcile was lost, which is a bug"),
+            Some(ended) = queue.under_way.join_next_with_id() => queue.ended(ended),
+            Some(expired) = queue.due.next() => queue.start(expired.into_inner()),
+            key = keys.next() => match key {
+                Some(key) => queue.wake(key),
+                None => break,
             },
         }
     }
@@ -97,7 +92,7 @@ pub(super) async fn serve<K, W>(
 
 impl<K, B, W> Queue<K, B>
 where
-    K: Eq + Hash + Send + Sync + 'static,
+    K: Eq + Hash + Debug + Send + Sync,
     B: Fn(&K) -> Option<W>,
     W: Future<Output = Again> + Send + 'static,
 {
@@ -105,8 +100,8 @@ where
         match self.places.get_mut(&key) {
             Some(Place::UnderWay { again }) => *again = true,
             Some(Place::Due(slot)) => {
-                let known = self.due.try_remove(slot).map(delay_queue::Expired::into_inner);
-                self.start(known.unwrap_or_else(|| Arc::new(key)));
+                let key = self.due.remove(slot).into_inner();
+                self.start(key);
             }
             None => self.start(Arc::new(key)),
         }
@@ -117,14 +112,21 @@ where
             self.places.remove(&key);
             return;
         };
+        let task = self.under_way.spawn(work).id();
         self.places.insert(Arc::clone(&key), Place::UnderWay { again: false });
-        self.under_way.spawn(async move {
-            let again = AssertUnwindSafe(work).catch_unwind().await;
-            (key, again.unwrap_or(Again::after(AFTER_PANIC)))
-        });
+        self.whose.insert(task, key);
     }
 
-    fn ended(&mut self, key: Arc<K>, again: Again) {
+    fn ended(&mut self, ended: Result<(task::Id, Again), JoinError>) {
+        let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        let Some(key) = self.whose.remove(&task) else { return };
+        let again = ended.map_or_else(
+            |lost| {
+                error!(object = ?key, "a reconcile was lost, which is a bug; the next one is in 30 s: {lost}");
+                Again::after(AFTER_LOSS)
+            },
+            |(_, again)| again,
+        );
         match (self.places.get(&key), again) {
             (Some(Place::UnderWay { again: true }), _) => self.start(key),
             (_, Again(Some(wait))) => {
@@ -164,7 +166,7 @@ mod tests {
             })
         };
         let stop = CancellationToken::new();
-        let loops = tokio::spawn(serve(receiver, sleep(10 * SECOND), stop.clone(), begin));
+        let loops = tokio::spawn(serve(receiver, stop.clone(), begin));
         for (at, key) in keys {
             tokio::time::sleep_until(start + SECOND * u32::try_from(*at).unwrap()).await;
             sender.unbounded_send(*key).unwrap();
@@ -177,27 +179,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_begins_before_all_is_known_and_then_each_once() {
-        let begun = served(&[(0, 1), (1, 2), (2, 1), (20, 0)], |_| Again::on_change(), 30).await;
-        assert_eq!(begun, [(1, 10), (2, 10), (1, 11), (0, 20)], "1 was named twice: once more, after the first");
+    async fn each_by_one_at_a_time_and_once_more_if_it_changed_meanwhile() {
+        let begun = served(&[(0, 1), (0, 2), (0, 1), (0, 1), (20, 0)], |_| Again::on_change(), 30).await;
+        assert_eq!(begun, [(1, 0), (2, 0), (1, 1), (0, 20)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_comes_again_when_due_or_when_it_changes() {
         let begun = served(&[(0, 1), (14, 1)], |_| Again::after(10 * SECOND), 27).await;
-        // 10 and 11 s are over at 21 s: that it changed at 14 s puts the next time off.
-        assert_eq!(begun, [(1, 10), (1, 14), (1, 25)]);
+        // It is due at 11 s and at 22 s: that it changed at 14 s puts the next time off.
+        assert_eq!(begun, [(1, 0), (1, 11), (1, 14), (1, 25)]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_panic_stops_nobody() {
-        let begun = served(&[(0, 13), (0, 1)], |_| Again::on_change(), 50).await;
-        assert_eq!(begun, [(13, 10), (1, 10), (13, 41)]);
+    async fn one_that_is_gone_is_forgotten() {
+        // 0 stands for one that is not there: `begin` gives no work for it.
+        assert_eq!(served(&[(0, 0), (1, 0)], |_| Again::after(SECOND), 9).await, [(0, 0), (0, 1)]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_time_beyond_all_times_is_none() {
-        assert_eq!(served(&[(11, 1)], |_| Again::after(Duration::MAX), 20).await, [(1, 11)]);
+    async fn a_panic_stops_nobody_and_is_tried_again() {
+        let begun = served(&[(0, 13), (0, 1), (5, 13)], |_| Again::on_change(), 40).await;
+        assert_eq!(begun, [(13, 0), (1, 0), (13, 5), (13, 36)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_timer_takes_any_time() {
+        assert_eq!(served(&[(1, 1)], |_| Again::after(Duration::MAX), 20).await, [(1, 1)]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -213,7 +221,7 @@ mod tests {
                 Again::on_change()
             })
         };
-        let loops = tokio::spawn(serve(receiver, async {}, stop.clone(), begin));
+        let loops = tokio::spawn(serve(receiver, stop.clone(), begin));
         sender.unbounded_send(1).unwrap();
         sleep(SECOND / 2).await;
         stop.cancel();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use rand::RngExt;
 use rand::distr::{Alphanumeric, SampleString};
@@ -16,7 +16,7 @@ use tracing::{Span, debug, warn};
 
 use super::clock::chance;
 use super::connections::{ConnectionHandle, Reached};
-use super::context::{Context, Entry, Guarded};
+use super::context::{Context, Entry, Guarded, key_of};
 use super::ended::{self, Ended};
 use super::patch::{self, ApiError};
 use super::queue::Again;
@@ -60,44 +60,33 @@ pub enum ReconcileError {
 ///
 /// # Errors
 /// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
-pub(super) async fn reconcile(
-    key: ObjectRef<Webhook>,
-    store: Store<Guarded>,
-    context: Arc<Context>,
-) -> Result<Again, ReconcileError> {
-    let named = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
-    let gone = || {
-        context.forget(&key);
-        Ok(Again::on_change())
-    };
-    // One that does not decode costs little, and waits for nobody.
-    let Some(shares) = store.get(&named).map(|guarded| {
-        let decoded = guarded.0.as_ref().ok();
-        decoded.map(|cached| context.registry.share(cached))
-    }) else {
-        return gone();
-    };
-    let in_line = shares.as_ref().map(|_| context.metrics.line.enter());
-    let needs_slot = shares.is_some();
-    let share = shares.flatten();
+pub(super) async fn reconcile(key: &ObjectRef<Webhook>, context: &Context) -> Result<Again, ReconcileError> {
+    let Some(guarded) = context.cached(key) else { return Ok(gone(key, context)) };
+    // One that does not decode has no share: nothing is sent for it.
+    let share = guarded.0.as_ref().ok().and_then(|cached| context.registry.share(cached));
+    drop(guarded);
+    let in_line = context.metrics.line.enter();
     let places = async {
         // In this order: who waits for its share takes no place from others.
         let share = match &share {
             Some(share) => share.acquire().await.ok(),
             None => None,
         };
-        let slot = if needs_slot { context.slots.acquire().await.ok() } else { None };
-        (share, slot)
+        (share, context.slots.acquire().await.ok())
     };
-    // Who has not begun when the process is asked to stop does not begin.
-    let Some(_places) = context.stop.run_until_cancelled(places).await else {
-        return Ok(Again::on_change());
-    };
+    let places = context.stop.run_until_cancelled(places).await;
     drop(in_line);
+    // Who has not begun when the process is asked to stop does not begin.
+    let Some(_places) = places.filter(|_| !context.stop.is_cancelled()) else { return Ok(Again::on_change()) };
     // As it is now, not as it was when the wait began.
-    let Some(guarded) = store.get(&named) else { return gone() };
+    let Some(guarded) = context.cached(key) else { return Ok(gone(key, context)) };
     // Boxed: thousands may wait for their place, and need not be as large as one that is at work.
-    Box::pin(in_its_place(&guarded, &context)).await
+    Box::pin(in_its_place(&guarded, context)).await
+}
+
+fn gone(key: &ObjectRef<Webhook>, context: &Context) -> Again {
+    context.forget(key);
+    Again::on_change()
 }
 
 #[tracing::instrument(name = "reconcile", skip_all, fields(
@@ -110,27 +99,22 @@ pub(super) async fn reconcile(
 ))]
 async fn in_its_place(guarded: &Guarded, context: &Context) -> Result<Again, ReconcileError> {
     let under_way = context.metrics.webhooks.begins();
-    let result = match &guarded.0 {
-        Ok(cached) => bounded(context, cached).await,
-        Err(invalid) => {
-            // The decoder's own words can quote the object's values, so they are left out.
-            warn!("the stored object does not decode as a Webhook; the others are served on");
-            undecodable::reconcile(context, &invalid.metadata).await.map(Ended::done).map_err(ReconcileError::from)
+    let work = async {
+        match &guarded.0 {
+            Ok(cached) => Reconcile::new(context, key_of(guarded), cached.clone()).run().await,
+            Err(invalid) => {
+                // The decoder's own words can quote the object's values, so they are left out.
+                warn!("the stored object does not decode as a Webhook; the others are served on");
+                Ok(Ended::done(undecodable::reconcile(context, &invalid.metadata).await?))
+            }
         }
     };
-    ended::end(&context.metrics.webhooks, under_way, result)
-}
-
-/// The reconcile of one that has its place.
-async fn bounded(context: &Context, cached: &Webhook) -> Result<Ended, ReconcileError> {
-    // Without the version, of which nothing is to be kept.
-    let key = ObjectRef::new(&cached.name_any()).within(&cached.namespace().unwrap_or_default());
-    let work = AssertUnwindSafe(Reconcile::new(context, key, cached.clone()).run()).catch_unwind();
-    match tokio::time::timeout(DEADLINE, work).await {
+    let result = match tokio::time::timeout(DEADLINE, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(ReconcileError::Panic),
         Err(_) => Err(ReconcileError::Deadline),
-    }
+    };
+    ended::end(&context.metrics.webhooks, under_way, result)
 }
 
 /// `namespace/name`, as kubectl users know it.
@@ -373,7 +357,7 @@ pub(super) fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
 mod tests {
     use super::*;
 
-    fn size<F: Future>(_: impl Fn(ObjectRef<Webhook>, Store<Guarded>, Arc<Context>) -> F) -> usize {
+    fn size<'a, F: Future>(_: impl Fn(&'a ObjectRef<Webhook>, &'a Context) -> F) -> usize {
         size_of::<F>()
     }
 

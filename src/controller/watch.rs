@@ -11,7 +11,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -23,10 +23,11 @@ use tracing::{info, warn};
 use super::background::keep;
 use super::clock::{Clock, chance, watch_backoff};
 use super::connections::{self, ConnectionHandle, ConnectionKey, ConnectionObject, ConnectionWatch, Terms, Users};
-use super::context::{Caches, Context, ContextConfig, Guarded};
+use super::context::{Caches, Context, ContextConfig, Guarded, key_of};
 use super::orphans::watch_for_orphans;
 use super::queue::{self, Again};
 use super::reconcile::reconcile;
+use super::shown::shown;
 use crate::api::{CREATE_ATTEMPT, ClusterOrionConnection, OrionConnection, REQUESTED_AT, RESOLVE, Webhook};
 use crate::health::Phase;
 use crate::metrics::{Counted, Metrics};
@@ -160,42 +161,33 @@ pub async fn run(config: ContextConfig, watching: Watching, metrics: Arc<Metrics
 fn reconcile_webhooks(
     context: &Arc<Context>,
     store: Store<Guarded>,
-    events: impl Stream<Item = watcher::Result<Guarded>> + Send + 'static,
-    changes: mpsc::UnboundedReceiver<ObjectRef<Guarded>>,
+    events: impl Stream<Item = watcher::Result<Event<Guarded>>> + Send + 'static,
+    changes: mpsc::UnboundedReceiver<ObjectRef<Webhook>>,
 ) -> BoxFuture<'static, ()> {
     let watching = Arc::clone(context);
-    let changed = events.filter_map(move |event| {
-        let key = match event {
-            Ok(guarded) => {
-                let key = key_of(&guarded);
-                watching.caught_up(&key, &guarded);
-                Some(key)
-            }
-            Err(error) => {
-                tell_watch_error("Webhooks", &error);
-                None
-            }
-        };
-        future::ready(key)
-    });
-    let woken = changes.map(|key| ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default()));
-    let (context, is_filled) = (Arc::clone(context), store.clone());
+    let seen = move |guarded: &Guarded| {
+        let key = key_of(guarded);
+        watching.caught_up(&key, guarded);
+        key
+    };
+    let changed = shown(store, events, seen)
+        .filter_map(|key| future::ready(key.inspect_err(|error| tell_watch_error("Webhooks", error)).ok()));
     let stop = context.stop.clone();
+    let context = Arc::clone(context);
     let begin = move |key: &ObjectRef<Webhook>| {
-        let stored = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
-        if store.get(&stored).is_none() {
+        if context.cached(key).is_none() {
             context.forget(key);
             return None;
         }
-        let (context, store, key) = (Arc::clone(&context), store.clone(), key.clone());
+        let (context, key) = (Arc::clone(&context), key.clone());
         Some(async move {
-            let failed = || backoff(context.count_error(&key), chance(&*context.clock).random());
             // The error was told by the reconcile itself.
-            let again = reconcile(key.clone(), store, Arc::clone(&context)).await;
-            again.unwrap_or_else(|_| Again::after(failed()))
+            reconcile(&key, &context)
+                .await
+                .unwrap_or_else(|_| Again::after(backoff(context.count_error(&key), chance(&*context.clock).random())))
         })
     };
-    async move { queue::serve(stream::select(changed, woken), is_filled.wait_until_ready(), stop, begin).await }.boxed()
+    queue::serve(stream::select(changed, changes), stop, begin).boxed()
 }
 
 /// The loop over connections. `tell` hears of all of them once they are known by name, and so does the receiver.
@@ -270,13 +262,12 @@ pub(super) fn prune(meta: &mut ObjectMeta) {
     }
 }
 
-/// Watches Webhooks. The receiver hears once that the cache is filled: the store's own `wait_until_ready` wakes only the
-/// last of those who wait for it, and the controller is one of them.
+/// Watches Webhooks. The receiver hears once that the cache is filled.
 fn watch_webhooks(
     api: Api<Guarded>,
     config: watcher::Config,
     clock: &Arc<dyn Clock>,
-) -> (Store<Guarded>, impl Stream<Item = watcher::Result<Guarded>> + Send + use<>, oneshot::Receiver<()>) {
+) -> (Store<Guarded>, impl Stream<Item = watcher::Result<Event<Guarded>>> + Send + use<>, oneshot::Receiver<()>) {
     let (store, writer) = reflector::store();
     let (sender, receiver) = oneshot::channel();
     let mut sender = Some(sender);
@@ -288,8 +279,7 @@ fn watch_webhooks(
             if let Some(sender) = sender.take_if(|_| matches!(event, Event::InitDone)) {
                 let _nobody_asks = sender.send(()).is_err();
             }
-        })
-        .applied_objects();
+        });
     (store, events, receiver)
 }
 
@@ -364,10 +354,6 @@ fn follow_namespaces(context: &Arc<Context>, events: Metadata<Namespace>) -> Box
         future::ready(())
     };
     events.for_each(follow).boxed()
-}
-
-fn key_of(guarded: &DeserializeGuard<Webhook>) -> ObjectRef<Webhook> {
-    ObjectRef::new(&guarded.name_any()).within(&guarded.namespace().unwrap_or_default())
 }
 
 pub(super) fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>

@@ -21,6 +21,7 @@ use crate::controller::background::keep;
 use crate::controller::clock::{Clock, watch_backoff};
 use crate::controller::context::Context;
 use crate::controller::reconcile::ReconcileError;
+use crate::controller::shown::shown;
 use crate::controller::watch::tell_watch_error;
 
 /// Connections of one kind and scope, not reconciled yet.
@@ -73,9 +74,8 @@ pub(in crate::controller) fn watch<K: ConnectionObject>(
             if let Some(sender) = sender.take_if(|_| matches!(event, Event::InitDone)) {
                 let _nobody_asks = sender.send(()).is_err();
             }
-        })
-        .touched_objects()
-        .boxed();
+        });
+    let events = shown(store.clone(), events, Clone::clone).boxed();
     ConnectionWatch { store, filled, again, changes, events }
 }
 

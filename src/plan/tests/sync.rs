@@ -374,6 +374,8 @@ fn a_shared_list_is_young_enough_for_its_reader() {
     for (case, expected) in [
         (no_get(), ago(120)),
         (no_get().spec(|spec| spec.interval = Some("5m".into())), ago(60)),
+        // What a person has just seen is looked at, not what was before.
+        (no_get().annotate(REQUESTED_AT, "now"), START),
         // None from before our own change shows it, and a second look is none that was the first.
         (changed(10), ago(10)),
         (changed(200), ago(120)),

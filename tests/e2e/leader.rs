@@ -197,9 +197,11 @@ fn binding(kind: &str) -> serde_json::Value {
     })
 }
 
-fn writes_of_the_sleeper(world: &World) -> usize {
+/// What it wrote, and what came of it.
+fn writes_of_the_sleeper(world: &World) -> Vec<(String, u16)> {
     let events = world.plane.audit_events().unwrap();
-    events.iter().filter(|it| it.user.ends_with(":sleeper") && it.is_write()).count()
+    let writes = events.into_iter().filter(|it| it.user.ends_with(":sleeper") && it.is_write());
+    writes.map(|it| (it.request_uri, it.code)).collect()
 }
 
 /// Calls of a process that change something at Orion, by its own log.

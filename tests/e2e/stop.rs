@@ -82,13 +82,16 @@ fn wrong_usage_exits_with_2_and_a_failed_start_with_1() {
             assert_eq!(status(wrong).status.code(), Some(2), "{wrong:?}");
         }
         let kubeconfig = world.kubeconfig.to_str().unwrap();
-        let start = ["run", "--kubeconfig", kubeconfig, "--operator-namespace"];
+        // Others may have the ports of the defaults.
+        let ports = ["--metrics-bind-address", "0", "--health-probe-bind-address", "0"];
+        let start = [&["run", "--kubeconfig", kubeconfig][..], &ports, &["--operator-namespace"]].concat();
         let wrong = status(&[&start[..], &["orion-system", "--orion-url", "not a url"]].concat());
         assert_eq!(wrong.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&wrong.stderr).contains("--orion-url"));
         let failed = status(&[&start[..], &["nowhere"]].concat());
         assert_eq!(failed.status.code(), Some(1));
-        assert!(String::from_utf8_lossy(&failed.stderr).contains("--instance-id"));
+        let told = String::from_utf8_lossy(&failed.stderr);
+        assert!(told.contains("--instance-id"), "{told}");
     });
 }
 

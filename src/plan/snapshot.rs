@@ -14,6 +14,8 @@ pub type Boot = Duration;
 pub struct Snapshot {
     /// When the reading began.
     pub begun: Boot,
+    /// How long the reading took.
+    pub took: Duration,
     /// Why it must not be trusted for what it does not show; `None` if complete.
     pub flaw: Option<String>,
     webhooks: Arc<BTreeMap<String, RemoteWebhook>>,
@@ -36,7 +38,13 @@ impl Snapshot {
             }
         }
         let (webhooks, owners) = (Arc::new(webhooks), Arc::new(owners));
-        Self { begun, flaw, webhooks, owners, left: BTreeMap::new(), removed: BTreeSet::new() }
+        Self { begun, took: Duration::ZERO, flaw, webhooks, owners, left: BTreeMap::new(), removed: BTreeSet::new() }
+    }
+
+    /// The same reading, which took so long.
+    #[must_use]
+    pub fn taking(self, took: Duration) -> Self {
+        Self { took, ..self }
     }
 
     /// The same reading without a webhook that was deleted since. Shares everything else.

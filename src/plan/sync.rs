@@ -1,5 +1,7 @@
 //! A Webhook whose id is stored: kept as declared.
 
+use std::time::Duration;
+
 use super::facts::{Connection, ConnectionFacts, digest};
 use super::resolve::{self, Finding};
 use super::settle::{self, failed, readiness, stay, synced};
@@ -139,10 +141,11 @@ fn not_found(view: &View<'_>, connection: &ConnectionFacts, id: &str) -> Step {
 }
 
 /// The oldest list that may answer a drift check: one that many share, all that are due within the same tenth of the interval
-/// even where some come late to it; but none from before a person asked or our own last change, and for a second look at a
-/// missing id none that was the first.
+/// even where some come late to it, and however long it takes to read; but none from before a person asked or our own last
+/// change, and for a second look at a missing id none that was the first.
 fn list_age(view: &View<'_>, connection: &ConnectionFacts) -> Boot {
-    let shared = if view.is_requested() { view.now } else { view.now.saturating_sub(view.interval() / 5) };
+    let took = connection.last_list.as_ref().map_or(Duration::ZERO, |list| list.took);
+    let shared = if view.is_requested() { view.now } else { view.now.saturating_sub(view.interval() / 5 + took) };
     let own = view.memory.changed.map_or(shared, |changed| changed.max(shared));
     view.second_look(connection).map_or(own, |second| second.max(own))
 }

@@ -371,9 +371,12 @@ fn a_shared_list_is_young_enough_for_its_reader() {
     let no_get = || Case::stored("wh_1").capabilities(|can| can.get = Support::Absent);
     let ago = |seconds: u64| START - secs(seconds);
     let changed = |seconds: u64| no_get().with(|case| case.memory.changed(ago(seconds)));
+    let slow = |seconds| Arc::new(Snapshot::new(ago(300), Vec::new(), None).taking(secs(seconds)));
     for (case, expected) in [
         (no_get(), ago(120)),
         (no_get().spec(|spec| spec.interval = Some("5m".into())), ago(60)),
+        // A long list takes its time, and is not read once more for those who come when it is there.
+        (no_get().facts(|facts| facts.last_list = Some(slow(60))), ago(180)),
         // What a person has just seen is looked at, not what was before.
         (no_get().annotate(REQUESTED_AT, "now"), START),
         // None from before our own change shows it, and a second look is none that was the first.

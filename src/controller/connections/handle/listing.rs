@@ -71,7 +71,8 @@ impl ConnectionHandle {
         if let Some(flaw) = &flaw {
             warn!(endpoint = %self.orion.endpoint(), flaw, "Orion's list is not complete: nothing is created or deleted by it");
         }
-        let snapshot = Arc::new(Snapshot::new(begun, listing.webhooks, flaw));
+        let took = self.clock.boot().saturating_sub(begun);
+        let snapshot = Arc::new(Snapshot::new(begun, listing.webhooks, flaw).taking(took));
         let mut state = self.state();
         state.markers_survive |= snapshot.shows_markers();
         state.unproven &= !seen_one;

@@ -10,9 +10,9 @@ use tracing::{debug, info, warn};
 use super::clock::chance;
 use super::context::Entry;
 use super::patch::{self, ApiError};
+use super::pruned::prune;
 use super::queue::Again;
 use super::reconcile::{Reconcile, new_token};
-use super::watch::prune;
 use super::{events, gather};
 use crate::api::{Failure, InstanceId, Reason, Webhook, ready_condition};
 use crate::plan::{Boot, Call, CallKind, Guard, SecretValues, Settlement, Step, attempt_text, desired, progressing};
@@ -281,7 +281,7 @@ impl Reconcile<'_> {
     }
 
     fn wrote(&mut self, mut updated: Webhook) {
-        prune(&mut updated.metadata);
+        prune(&mut updated);
         let updated = Arc::new(updated);
         self.entry.latest = Some(Arc::clone(&updated));
         self.webhook = updated;

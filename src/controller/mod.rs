@@ -12,6 +12,7 @@ mod execute;
 mod gather;
 pub mod orphans;
 mod patch;
+mod pruned;
 mod queue;
 mod reconcile;
 mod shown;

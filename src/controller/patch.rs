@@ -263,8 +263,8 @@ fn hold(object: &impl ResourceExt, finalizer: &str) -> Vec<PatchOperation> {
 }
 
 fn annotate(webhook: &Webhook, key: &str, value: &str) -> Vec<PatchOperation> {
-    let map = webhook.metadata.annotations.as_ref().filter(|map| !map.is_empty());
-    match map {
+    // Empty where there are others that are not kept: the apiserver itself gives no empty map.
+    match &webhook.metadata.annotations {
         None => vec![add(&pointer(&["metadata", "annotations"]), json!({ key: value }))],
         Some(_) => vec![add(&annotation(key), json!(value))],
     }

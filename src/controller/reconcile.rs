@@ -19,9 +19,9 @@ use super::connections::{ConnectionHandle, Reached};
 use super::context::{Context, Entry, Guarded, key_of};
 use super::ended::{self, Ended};
 use super::patch::{self, ApiError};
+use super::pruned::prune;
 use super::queue::Again;
 use super::undecodable;
-use super::watch::prune;
 use crate::api::Webhook;
 use crate::plan::{Connection, Guard, Round, Step, View, backoff, plan, progressing};
 
@@ -269,7 +269,7 @@ impl<'a> Reconcile<'a> {
         {
             match patch::write_status(self.context, &self.webhook, &status, &Guard::ResourceVersion).await {
                 Ok(mut updated) => {
-                    prune(&mut updated.metadata);
+                    prune(&mut updated);
                     self.entry.latest = Some(Arc::new(updated));
                 }
                 Err(ApiError::Changed) => self.entry.latest = None,

@@ -10,7 +10,6 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event;
@@ -25,10 +24,11 @@ use super::clock::{Clock, chance, watch_backoff};
 use super::connections::{self, ConnectionHandle, ConnectionKey, ConnectionObject, ConnectionWatch, Terms, Users};
 use super::context::{Caches, Context, ContextConfig, Guarded, key_of};
 use super::orphans::watch_for_orphans;
+use super::pruned::prune_guarded;
 use super::queue::{self, Again};
 use super::reconcile::reconcile;
 use super::shown::shown;
-use crate::api::{CREATE_ATTEMPT, ClusterOrionConnection, OrionConnection, REQUESTED_AT, RESOLVE, Webhook};
+use crate::api::{ClusterOrionConnection, OrionConnection, Webhook};
 use crate::health::Phase;
 use crate::metrics::{Counted, Metrics};
 use crate::plan::backoff;
@@ -251,17 +251,6 @@ pub(super) fn tell_watch_error(what: &str, error: &watcher::Error) {
     }
 }
 
-/// Drops what nobody reads, which is most of an object: who set which field, and what `kubectl apply` and others note in
-/// annotations. The names of these stay: whether there are annotations decides how one is added.
-pub(super) fn prune(meta: &mut ObjectMeta) {
-    meta.managed_fields = None;
-    for (name, value) in meta.annotations.iter_mut().flatten() {
-        if ![CREATE_ATTEMPT, RESOLVE, REQUESTED_AT].contains(&name.as_str()) {
-            *value = String::new();
-        }
-    }
-}
-
 /// Watches Webhooks. The receiver hears once that the cache is filled.
 fn watch_webhooks(
     api: Api<Guarded>,
@@ -271,15 +260,13 @@ fn watch_webhooks(
     let (store, writer) = reflector::store();
     let (sender, receiver) = oneshot::channel();
     let mut sender = Some(sender);
-    let events = watcher(api, config)
-        .backoff(watch_backoff(clock))
-        .modify(|guarded| prune(guarded.meta_mut()))
-        .reflect(writer)
-        .inspect_ok(move |event| {
+    let events = watcher(api, config).backoff(watch_backoff(clock)).modify(prune_guarded).reflect(writer).inspect_ok(
+        move |event| {
             if let Some(sender) = sender.take_if(|_| matches!(event, Event::InitDone)) {
                 let _nobody_asks = sender.send(()).is_err();
             }
-        });
+        },
+    );
     (store, events, receiver)
 }
 

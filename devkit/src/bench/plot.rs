@@ -113,7 +113,7 @@ fn picture(runs: &[Value]) -> Result<String> {
     Ok(picture)
 }
 
-/// A logarithmic axis, from one round number to another.
+/// A logarithmic axis, from one round number to another, with room for words at both ends.
 struct Axis {
     low: f64,
     high: f64,
@@ -126,8 +126,9 @@ impl Axis {
         for number in numbers {
             (low, high) = (low.min(number), high.max(number));
         }
+        let (low, high) = (low / 1.4, high * 1.4);
         let low = rounded(low).into_iter().rev().find(|it| *it <= low).unwrap_or(low);
-        let high = rounded(high).into_iter().find(|it| *it >= high && *it > low).unwrap_or(high);
+        let high = rounded(high).into_iter().find(|it| *it >= high).unwrap_or(high);
         Self { low, high, length }
     }
 
@@ -197,7 +198,7 @@ fn panel(picture: &mut String, title: &str, unit: &str, place: &str, runs: &[Val
         let path = format!("M{:.1} {:.1}L{:.1} {:.1}", from.0, HEIGHT - from.1, to.0, HEIGHT - to.1);
         writeln!(picture, "<path d=\"{path}\" stroke=\"{INK}\" stroke-dasharray=\"4 4\"/>")?;
     }
-    for (_, color, points) in &lines {
+    for (subject, color, points) in &lines {
         let points: Vec<_> = points.iter().filter(|point| point.1 > 0.0).collect();
         let places: Vec<String> =
             points.iter().map(|it| format!("{:.1} {:.1}", across.at(it.0), HEIGHT - up.at(it.1))).collect();
@@ -208,14 +209,13 @@ fn panel(picture: &mut String, title: &str, unit: &str, place: &str, runs: &[Val
         for (number, value) in points {
             let (x, y) = (across.at(*number), HEIGHT - up.at(*value));
             writeln!(picture, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{color}\"/>")?;
-            // Inside of the frame also at its right end.
-            let (x, anchor) = if x > WIDTH * 0.8 { (x - 8.0, "end") } else { (x + 8.0, "start") };
+            // Lines rise to the right. The floor is just below the operator: so are its words.
+            let (x, y, anchor) =
+                if *subject == "floor" { (x + 6.0, y + 14.0, "start") } else { (x - 6.0, y - 7.0, "end") };
             let text = label((value * 10.0).round() / 10.0);
             writeln!(
                 picture,
-                "<text x=\"{x:.1}\" y=\"{:.1}\" fill=\"{color}\" text-anchor=\"{anchor}\" stroke=\"white\" stroke-width=\"3\" \
-                 paint-order=\"stroke\">{text}</text>",
-                y - 6.0
+                "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"{color}\" text-anchor=\"{anchor}\">{text}</text>"
             )?;
         }
     }
@@ -246,10 +246,10 @@ mod tests {
     #[test]
     fn axes_end_at_round_numbers() {
         for (numbers, low, high, ticks) in [
-            (vec![1000.0, 50_000.0], 1000.0, 50_000.0, vec![1e3, 2e3, 5e3, 1e4, 2e4, 5e4]),
+            (vec![1000.0, 10_000.0], 500.0, 20_000.0, vec![500.0, 1e3, 2e3, 5e3, 1e4, 2e4]),
             (vec![3.0], 2.0, 5.0, vec![2.0, 5.0]),
-            (vec![5.0], 5.0, 10.0, vec![5.0, 10.0]),
-            (vec![0.3, 4000.0], 0.2, 5000.0, vec![1.0, 10.0, 100.0, 1000.0]),
+            (vec![5.0], 2.0, 10.0, vec![2.0, 5.0, 10.0]),
+            (vec![0.3, 3000.0], 0.2, 5000.0, vec![1.0, 10.0, 100.0, 1000.0]),
         ] {
             let axis = Axis::new(numbers.iter().copied(), 100.0);
             let near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;

@@ -40,7 +40,7 @@ const ROWS: [(&str, usize, Number); 29] = [
     ("of these refused (409)", 2, |it| for_each(it.cold.requests.conflicts, it)),
     ("Events for each object", 2, |it| for_each(it.cold.requests.events, it)),
     ("calls to Orion for each object", 2, |it| for_each(it.cold.requests.orion(), it)),
-    ("webhooks at Orion twice", 0, |it| Some(it.cold.duplicates as f64)),
+    ("webhooks at Orion beyond one each", 0, |it| Some(it.cold.duplicates as f64)),
     ("objects that wait for a person", 0, |it| Some(it.cold.stuck as f64)),
     ("files and sockets open after it", 0, |it| Some(it.cold.open_files as f64)),
     ("memory with nothing, MiB", 1, |it| Some(it.start.memory.resident)),
@@ -115,6 +115,10 @@ impl Report {
         let Machine { processor, cores, memory_gib, kernel, disk_write_ms, kubernetes, rust, commit, peer, .. } =
             &self.machine;
         let settings = &self.settings;
+        // By concurrency, that flag is the first column.
+        let is_said =
+            |flag: &&String| settings.concurrency.is_empty() || !flag.starts_with("--max-concurrent-reconciles");
+        let flags: Vec<&str> = settings.flags.iter().filter(is_said).map(String::as_str).collect();
         let peer = peer.as_ref().map(|version| format!(", provider-http {version}")).unwrap_or_default();
         format!(
             "{} Webhooks, {} rounds, Orion answers after {} ms. {cores} cores of {processor}, {memory_gib:.0} GiB, Linux {kernel}, \
@@ -125,7 +129,7 @@ impl Report {
             settings.latency_ms,
             self.machine.load_average,
             self.machine.operator_mib,
-            settings.flags.join(" "),
+            flags.join(" "),
         )
     }
 

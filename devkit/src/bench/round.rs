@@ -107,7 +107,11 @@ async fn cold(subject: &Subject, stage: &Stage, place: &Place, settings: &Settin
     let (waited, cpu, used_after) = (running.started.elapsed(), running.cpu()?, used()?);
     let ready = reached.ready.len();
     // A peer's failure is a result, one of ours is not.
-    ensure!(ready == number || subject.kind() == Kind::Request, "only {ready} of {number} became Ready");
+    let seconds = waited.as_secs();
+    ensure!(
+        ready == number || subject.kind() == Kind::Request,
+        "only {ready} of {number} became Ready in {seconds} s: --limit-seconds sets the most, and it is given up where nothing moves"
+    );
     let [etcd, apiserver, driver] = [0, 1, 2].map(|index: usize| {
         let of = |used: &[Duration; 3]| used.get(index).copied().unwrap_or_default();
         (of(&used_after) - of(&used_before)).as_secs_f64()

@@ -221,6 +221,11 @@ impl Fleet {
         Ok(())
     }
 
+    /// How many there are.
+    pub(super) fn number(&self) -> usize {
+        self.seen().len()
+    }
+
     /// Ids that are in the status of objects.
     pub(super) fn ids(&self, prefix: &str, number: usize) -> Vec<String> {
         let seen = self.seen();

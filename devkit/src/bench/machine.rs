@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::control_plane::KUBERNETES_VERSION;
 
 /// Machine and versions.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Machine {
     pub(super) processor: String,
     pub(super) cores: usize,

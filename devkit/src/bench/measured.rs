@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::usage::Memory;
 
 /// What a subject did and used in one round.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Measured {
     /// Its name.
     pub(super) subject: String,
@@ -23,7 +23,7 @@ pub(super) struct Measured {
 }
 
 /// With no objects.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Start {
     /// From the start of the process until all its watches run.
     pub(super) watches: Option<f64>,
@@ -31,7 +31,7 @@ pub(super) struct Start {
 }
 
 /// All objects are there, then it starts.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Cold {
     pub(super) objects: usize,
     /// How many of them became Ready.
@@ -58,7 +58,7 @@ pub(super) struct Cold {
 }
 
 /// Nothing changes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Idle {
     pub(super) seconds: f64,
     /// In percent of a core.
@@ -68,7 +68,7 @@ pub(super) struct Idle {
 }
 
 /// Objects come at a fixed rate.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Load {
     pub(super) rate: u32,
     pub(super) p50: f64,
@@ -77,8 +77,10 @@ pub(super) struct Load {
 }
 
 /// It ends and starts again, with nothing changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Restart {
+    /// How many there are.
+    pub(super) objects: usize,
     /// Until it was quiet, where it ever is.
     pub(super) quiet: Option<f64>,
     /// How long was counted.
@@ -89,7 +91,7 @@ pub(super) struct Restart {
 }
 
 /// Some objects are changed, and some deleted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Changes {
     pub(super) number: usize,
     pub(super) updates: Counted,
@@ -97,8 +99,10 @@ pub(super) struct Changes {
 }
 
 /// Checks for drift come every 30 s.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Drift {
+    /// How many there are.
+    pub(super) objects: usize,
     /// Time in which nothing differed.
     pub(super) seconds: f64,
     pub(super) cpu: f64,
@@ -146,5 +150,22 @@ impl Counted {
     /// All calls to Orion.
     pub(super) fn orion(&self) -> u64 {
         self.orion_changes + self.orion_lists + self.orion_others
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_driver_wrote_is_not_the_subjects() {
+        let each = [("PATCH webhooks/status", 100), ("PUT webhooks", 103), ("DELETE webhooks", 5)];
+        let each = each.map(|(what, count)| (what.to_owned(), count)).into();
+        let mut counted = Counted { writes: 208, each, ..Counted::default() };
+        counted.without_drivers("PUT webhooks", 100);
+        counted.without_drivers("DELETE webhooks", 5);
+        // Three that the driver did not write: they stay.
+        let left = [("PATCH webhooks/status", 100), ("PUT webhooks", 3)].map(|(what, count)| (what.to_owned(), count));
+        assert_eq!((counted.writes, counted.each), (103, left.into()));
     }
 }

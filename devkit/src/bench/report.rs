@@ -214,14 +214,74 @@ fn counts(text: &mut String, measured: &Measured) {
         line(&format!("idle for {:.0} s", idle.seconds), objects, &idle.requests);
     }
     if let Some(restart) = &measured.restart {
-        line(&format!("restart, {:.0} s", restart.seconds), objects, &restart.requests);
+        line(&format!("restart, {:.0} s", restart.seconds), restart.objects, &restart.requests);
     }
     if let Some(changes) = &measured.changes {
         line("update", changes.number, &changes.updates);
         line("delete", changes.number, &changes.deletes);
     }
     if let Some(drift) = &measured.drift {
-        line(&format!("{:.0} s of drift checks each 30 s", drift.seconds), objects, &drift.requests);
+        line(&format!("{:.0} s of drift checks each 30 s", drift.seconds), drift.objects, &drift.requests);
         line("drift healed", drift.altered, &drift.healing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::bench::measured::{Cold, Idle};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn report(line: &str, cold: &[(&str, usize, Option<f64>)]) -> Report {
+        let settings = Line::parse_from(line.split(' ')).settings;
+        let names = crate::bench::Subject::all(&settings).into_iter().map(|it| it.name).collect();
+        let measured = |(subject, ready, wall): &(&str, usize, Option<f64>)| Measured {
+            subject: (*subject).to_owned(),
+            cold: Cold { objects: 200, ready: *ready, wall: *wall, waited: 144.0, ..Cold::default() },
+            ..Measured::default()
+        };
+        Report { machine: Machine::default(), settings, names, measured: cold.iter().map(measured).collect() }
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_round_and_nothing_is_made_of_what_did_not_end() {
+        let all = [
+            ("floor", 200, Some(2.0)),
+            ("operator", 200, Some(3.0)),
+            ("operator", 200, Some(8.0)),
+            ("floor", 200, Some(4.0)),
+            ("provider-http", 180, None),
+            ("provider-http, tuned", 200, Some(30.0)),
+        ];
+        let table = report("bench --peer p", &all).table();
+        for line in [
+            "|  | floor | operator | provider-http | provider-http, tuned | operator / floor | provider-http / operator | \
+             provider-http, tuned / operator |",
+            "| cold sync, s | 3.0 (2.0-4.0) | 5.5 (3.0-8.0) | - | 30.0 | 1.75 (1.50-2.00) | - | 10.00 |",
+            "provider-http: 180 of 200 Ready in 144 s, when it was given up.",
+        ] {
+            assert!(table.lines().any(|it| it == line), "{line}\n{table}");
+        }
+        // Nobody was measured at rest.
+        assert!(!table.contains("idle, % of a core"), "{table}");
+        let mut with_idle = report("bench", &all[..2]);
+        with_idle.measured[1].idle = Some(Idle::default());
+        assert!(with_idle.table().contains("| idle, % of a core | - | 0.00 | - |"), "{}", with_idle.table());
+    }
+
+    #[test]
+    fn a_line_for_each_number_in_flight() {
+        let all = [("floor 8", 200, Some(2.0)), ("operator 8", 200, Some(3.0)), ("operator 16", 200, Some(2.5))];
+        let table = report("bench --concurrency 8,16", &all).table();
+        for (in_flight, cells) in [("8", "2.0 | 3.0 | 1.50 |"), ("16", "- | 2.5 | - |")] {
+            assert!(table.contains(&format!("| {in_flight} | {cells}")), "{table}");
+        }
     }
 }

@@ -172,7 +172,7 @@ async fn restarted(subject: &Subject, stage: &Stage, place: &Place) -> Result<Re
     let seconds = running.started.elapsed().as_secs_f64();
     subject.note(&format!("restart: {} writes, {} calls to Orion", requests.writes, requests.orion()));
     running.stop().await?;
-    Ok(Restart { quiet, seconds, cpu, requests, memory })
+    Ok(Restart { objects: stage.fleet.number(), quiet, seconds, cpu, requests, memory })
 }
 
 async fn load(stage: &Stage, settings: &Settings) -> Result<Vec<Load>> {
@@ -227,6 +227,7 @@ async fn drifted(subject: &Subject, stage: &Stage, place: &Place, number: usize)
     }
     let healed = begun.elapsed().as_secs_f64();
     let drift = Drift {
+        objects: stage.fleet.number(),
         seconds: passed.as_secs_f64(),
         cpu,
         requests,

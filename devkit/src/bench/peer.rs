@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use crate::control_plane::ControlPlane;
 
 const MODULE: &str = "github.com/crossplane-contrib/provider-http";
+/// The definition without which nothing goes.
+const REQUESTS: &str = "requests.http.m.crossplane.io";
 /// Its namespace and the name of its ServiceAccount.
 const NAME: &str = "provider-http";
 /// Where it serves its metrics: there is no flag for that.
@@ -30,10 +32,10 @@ pub(super) fn look(program: &Path, named: Option<&Path>) -> Result<(String, Path
             Path::new(cache.trim()).join(format!("{MODULE}@{version}/package/crds"))
         }
     };
-    let is_there = std::fs::read_dir(&crds).is_ok_and(|mut files| files.next().is_some());
+    let mut files = std::fs::read_dir(&crds).into_iter().flatten().flatten();
     ensure!(
-        is_there,
-        "there are no custom resource definitions of provider-http in {}: `go mod download {MODULE}@v1.0.14` gets those of a \
+        files.any(|file| std::fs::read_to_string(file.path()).is_ok_and(|it| it.contains(REQUESTS))),
+        "there is no custom resource definition {REQUESTS} in {}: `go mod download {MODULE}@v1.0.14` gets those of a \
          released version, PEER_CRDS= (--peer-crds) names another directory",
         crds.display()
     );
@@ -119,8 +121,12 @@ mod tests {
 
     #[test]
     fn missing_definitions_are_told() {
-        let empty = tempfile::tempdir().unwrap();
-        let told = look(Path::new("no-program"), Some(empty.path())).unwrap_err().to_string();
+        let directory = tempfile::tempdir().unwrap();
+        let look = || look(Path::new("no-program"), Some(directory.path()));
+        std::fs::write(directory.path().join("other.yaml"), "metadata: {name: other.example.com}").unwrap();
+        let told = look().unwrap_err().to_string();
         assert!(told.contains("PEER_CRDS="), "{told}");
+        std::fs::write(directory.path().join("requests.yaml"), format!("metadata: {{name: {REQUESTS}}}")).unwrap();
+        assert_eq!(look().unwrap(), ("of unknown version".to_owned(), directory.path().to_owned()));
     }
 }

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
@@ -24,10 +24,15 @@ const METRICS_PORT: u16 = 8080;
 /// There is no such directory; the message says what to do.
 pub(super) fn look(program: &Path, named: Option<&Path>) -> Result<(String, PathBuf)> {
     let about = said("go", &["version".as_ref(), "-m".as_ref(), program.as_os_str()]);
-    let version = about.as_deref().ok().and_then(version_of).unwrap_or_else(|| "of unknown version".to_owned());
-    let crds = match named {
-        Some(named) => named.to_owned(),
-        None => {
+    let version = about.as_deref().ok().and_then(version_of);
+    let crds = match (named, &version) {
+        (Some(named), _) => named.to_owned(),
+        (None, None) => bail!(
+            "Go did not write into {} which version of {MODULE} it is: PEER_CRDS= (--peer-crds) names the directory of its custom \
+             resource definitions",
+            program.display()
+        ),
+        (None, Some(version)) => {
             let cache = said("go", &["env".as_ref(), "GOMODCACHE".as_ref()])?;
             Path::new(cache.trim()).join(format!("{MODULE}@{version}/package/crds"))
         }
@@ -39,7 +44,7 @@ pub(super) fn look(program: &Path, named: Option<&Path>) -> Result<(String, Path
          released version, PEER_CRDS= (--peer-crds) names another directory",
         crds.display()
     );
-    Ok((version, crds))
+    Ok((version.unwrap_or_else(|| "of unknown version".to_owned()), crds))
 }
 
 fn said(program: &str, arguments: &[&std::ffi::OsStr]) -> Result<String> {
@@ -123,6 +128,8 @@ mod tests {
     fn missing_definitions_are_told() {
         let directory = tempfile::tempdir().unwrap();
         let look = || look(Path::new("no-program"), Some(directory.path()));
+        let told = super::look(Path::new("no-program"), None).unwrap_err().to_string();
+        assert!(told.contains("PEER_CRDS="), "{told}");
         std::fs::write(directory.path().join("other.yaml"), "metadata: {name: other.example.com}").unwrap();
         let told = look().unwrap_err().to_string();
         assert!(told.contains("PEER_CRDS="), "{told}");

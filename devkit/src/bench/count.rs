@@ -34,7 +34,12 @@ impl Counter {
 
 /// Requests that were answered.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Requests(BTreeMap<Counter, u64>);
+pub(super) struct Requests {
+    each: BTreeMap<Counter, u64>,
+    /// Whatever a ServiceAccount asked for. The subject is the only one that has one: the driver is an administrator, and
+    /// kube-controller-manager does not run.
+    service_accounts: u64,
+}
 
 impl Requests {
     /// All requests so far.
@@ -47,42 +52,46 @@ impl Requests {
     }
 
     fn of(page: &str) -> Self {
-        let mut counts = BTreeMap::new();
+        let mut requests = Self::default();
         for line in page.lines() {
-            let Some((labels, value)) =
-                line.strip_prefix("apiserver_request_total{").and_then(|line| line.rsplit_once("} "))
-            else {
-                continue;
-            };
+            let Some((head, value)) = line.rsplit_once("} ") else { continue };
+            let Some((metric, labels)) = head.split_once('{') else { continue };
             let label = |name: &str| {
                 let value = labels.split(',').find_map(|label| label.strip_prefix(name)?.strip_prefix("=\""));
                 value.map(|value| value.trim_end_matches('"').to_owned()).unwrap_or_default()
             };
-            let counter = Counter {
-                verb: label("verb"),
-                group: label("group"),
-                resource: label("resource"),
-                subresource: label("subresource"),
-                code: label("code"),
-            };
             // Large numbers are written as 1e+06.
-            let value: f64 = value.parse().unwrap_or_default();
-            *counts.entry(counter).or_default() += value as u64;
+            let value = value.parse::<f64>().unwrap_or_default() as u64;
+            if metric == "apiserver_request_total" {
+                let counter = Counter {
+                    verb: label("verb"),
+                    group: label("group"),
+                    resource: label("resource"),
+                    subresource: label("subresource"),
+                    code: label("code"),
+                };
+                *requests.each.entry(counter).or_default() += value;
+            } else if metric == "apiserver_flowcontrol_dispatched_requests_total"
+                && label("flow_schema") == "service-accounts"
+            {
+                requests.service_accounts += value;
+            }
         }
-        Self(counts)
+        requests
     }
 
     /// What came since `before`.
     pub(super) fn since(&self, before: &Self) -> Self {
         let more = |(counter, now): (&Counter, &u64)| {
-            let new = now.saturating_sub(before.0.get(counter).copied().unwrap_or_default());
+            let new = now.saturating_sub(before.each.get(counter).copied().unwrap_or_default());
             (new > 0).then(|| (counter.clone(), new))
         };
-        Self(self.0.iter().filter_map(more).collect())
+        let service_accounts = self.service_accounts.saturating_sub(before.service_accounts);
+        Self { each: self.each.iter().filter_map(more).collect(), service_accounts }
     }
 
     fn sum(&self, fits: impl Fn(&Counter) -> bool) -> u64 {
-        self.0.iter().filter(|(counter, _)| fits(counter)).map(|(_, count)| count).sum()
+        self.each.iter().filter(|(counter, _)| fits(counter)).map(|(_, count)| count).sum()
     }
 
     /// Writes to whatever belongs to the objects' API: the driver's own are in them too.
@@ -113,10 +122,15 @@ impl Requests {
         self.sum(|counter| counter.verb == "LIST" && is_watched(counter))
     }
 
+    /// Everything that the subject asked for: its watches, its Leases and its questions about rights and kinds are in it.
+    pub(super) fn all(&self) -> u64 {
+        self.service_accounts
+    }
+
     /// Writes and Events by what they are, such as `PUT requests/status`.
     pub(super) fn each(&self, kind: Kind) -> BTreeMap<String, u64> {
         let mut each = BTreeMap::new();
-        for (counter, count) in &self.0 {
+        for (counter, count) in &self.each {
             if counter.is_event() || counter.is_write() && kind.owns(&counter.group) {
                 *each.entry(counter.name()).or_default() += count;
             }
@@ -133,6 +147,7 @@ mod tests {
 # TYPE apiserver_request_total counter
 apiserver_request_total{code="200",component="apiserver",dry_run="",group="orion-operator.dev",resource="webhooks",scope="resource",subresource="",verb="PATCH",version="v1alpha1"} 10
 apiserver_request_total{code="201",component="apiserver",dry_run="",group="http.m.crossplane.io",resource="requests",scope="resource",subresource="",verb="POST",version="v1alpha2"} 200
+apiserver_flowcontrol_dispatched_requests_total{flow_schema="service-accounts",priority_level="workload-low"} 40
 "#;
     const AFTER: &str = r#"
 apiserver_request_total{code="200",component="apiserver",dry_run="",group="orion-operator.dev",resource="webhooks",scope="resource",subresource="",verb="PATCH",version="v1alpha1"} 12
@@ -146,6 +161,8 @@ apiserver_request_total{code="201",component="apiserver",dry_run="",group="http.
 apiserver_request_total{code="201",component="apiserver",dry_run="",group="",resource="events",scope="resource",subresource="",verb="POST",version="v1"} 5
 apiserver_request_total{code="200",component="apiserver",dry_run="",group="coordination.k8s.io",resource="leases",scope="resource",subresource="",verb="PUT",version="v1"} 7
 apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="secrets",scope="cluster",subresource="",verb="LIST",version="v1"} 2
+apiserver_flowcontrol_dispatched_requests_total{flow_schema="exempt",priority_level="exempt"} 900
+apiserver_flowcontrol_dispatched_requests_total{flow_schema="service-accounts",priority_level="workload-low"} 55
 "#;
 
     #[test]
@@ -155,7 +172,7 @@ apiserver_request_total{code="200",component="apiserver",dry_run="",group="",res
             let seen = (requests.writes(kind), requests.conflicts(kind), requests.lists(kind));
             assert_eq!(seen, (writes, conflicts, lists), "{kind:?}");
         }
-        assert_eq!(requests.events(), 5);
+        assert_eq!((requests.events(), requests.all()), (5, 15));
         let each: Vec<(String, u64)> = requests.each(Kind::Request).into_iter().collect();
         let expected = [("POST events", 5), ("POST providerconfigusages", 1), ("PUT requests", 5)];
         assert_eq!(each, expected.map(|(name, count)| (name.to_owned(), count)));

@@ -126,6 +126,8 @@ pub(super) struct Counted {
     pub(super) gets: u64,
     /// Pages of lists at the apiserver.
     pub(super) lists: u64,
+    /// Everything that it asked the apiserver: its watches, its Leases and its questions about rights and kinds too.
+    pub(super) all: u64,
     /// Calls to Orion that change something.
     pub(super) orion_changes: u64,
     /// Pages of lists at Orion.

@@ -182,8 +182,8 @@ impl Report {
 
     fn requests(&self, text: &mut String) {
         text.push_str(
-            "\n| requests | objects | writes | refused (409) | Events | reads of one | list pages | Orion: changes | list pages | other |\n\
-             |---|---|---|---|---|---|---|---|---|---|\n",
+            "\n| requests | objects | writes | refused (409) | Events | reads of one | list pages | in all | Orion: changes | list pages | other |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         let firsts: Vec<&Measured> = self.names.iter().filter_map(|name| self.of(name).next()).collect();
         for measured in &firsts {
@@ -203,8 +203,9 @@ fn row(text: &mut String, head: &str, cells: &[String]) {
 
 fn counts(text: &mut String, measured: &Measured) {
     let mut line = |what: &str, number: usize, it: &Counted| {
-        let Counted { writes, conflicts, events, gets, lists, orion_changes, orion_lists, orion_others, each: _ } = it;
-        let numbers = [writes, conflicts, events, gets, lists, orion_changes, orion_lists, orion_others];
+        let Counted { writes, conflicts, events, gets, lists, all, orion_changes, orion_lists, orion_others, each: _ } =
+            it;
+        let numbers = [writes, conflicts, events, gets, lists, all, orion_changes, orion_lists, orion_others];
         let cells: Vec<String> = std::iter::once(number.to_string()).chain(numbers.map(u64::to_string)).collect();
         row(text, &format!("{}: {what}", measured.subject), &cells);
     };

@@ -101,6 +101,7 @@ impl Stage {
             events: requests.events(),
             gets: requests.gets(self.kind),
             lists: requests.lists(self.kind),
+            all: requests.all(),
             orion_changes: calls(&changes),
             orion_lists: calls(&[Operation::List]),
             orion_others: calls(&others),

@@ -29,12 +29,21 @@ pub struct PlotArgs {
     svg: PathBuf,
 }
 
-/// Name of a panel, its unit, and where its number is in a measurement.
-const PANELS: [(&str, &str, &str); 4] = [
-    ("Cold sync: until all are Ready", "seconds", "/cold/wall"),
-    ("CPU of the cold sync", "seconds", "/cold/cpu"),
-    ("Memory after it", "MiB", "/idle/memory/resident"),
-    ("Restart: until quiet", "seconds", "/restart/quiet"),
+/// What a panel shows.
+struct Panel {
+    title: &'static str,
+    unit: &'static str,
+    /// Where its number is in a measurement.
+    place: &'static str,
+    /// Where it is of how many Webhooks: those of the load are there too when it is started again.
+    objects: &'static str,
+}
+
+const PANELS: [Panel; 4] = [
+    Panel { title: "Cold sync: until all are Ready", unit: "seconds", place: "/cold/wall", objects: "/cold/objects" },
+    Panel { title: "CPU of the cold sync", unit: "seconds", place: "/cold/cpu", objects: "/cold/objects" },
+    Panel { title: "Memory after it", unit: "MiB", place: "/idle/memory/resident", objects: "/cold/objects" },
+    Panel { title: "Restart: until quiet", unit: "seconds", place: "/restart/quiet", objects: "/restart/objects" },
 ];
 /// Whose growth is told.
 const OPERATOR: &str = "operator";
@@ -48,8 +57,8 @@ const SUBJECTS: [(&str, &str); 4] =
 /// A file cannot be read, or the picture not be written.
 pub fn plot(args: &PlotArgs) -> Result<()> {
     let runs: Vec<Value> = args.files.iter().map(|path| read(path)).collect::<Result<_>>()?;
-    for (title, unit, place) in PANELS {
-        println!("{title} ({unit}): {}", growth(&points(&runs, OPERATOR, place)));
+    for panel in &PANELS {
+        println!("{} ({}): {}", panel.title, panel.unit, growth(&panel.points(&runs, OPERATOR)));
     }
     std::fs::write(&args.svg, picture(&runs)?).with_context(|| args.svg.display().to_string())?;
     println!("{}", args.svg.display());
@@ -68,19 +77,23 @@ fn growth(points: &[(f64, f64)]) -> String {
     }
 }
 
-/// Medians by number of Webhooks, over all files.
-fn points(runs: &[Value], subject: &str, place: &str) -> Vec<(f64, f64)> {
-    let number = |run: &Value| run.pointer("/settings/webhooks").and_then(Value::as_f64);
-    let mut numbers: Vec<f64> = runs.iter().filter_map(number).collect();
-    numbers.sort_by(f64::total_cmp);
-    numbers.dedup();
-    let of = |webhooks: f64| {
-        let runs = runs.iter().filter(|run| number(run) == Some(webhooks));
-        let measured = runs.filter_map(|run| run.get("measured")?.as_array()).flatten();
-        let values = measured.filter(|it| it.get("subject").is_some_and(|it| it == subject));
-        Some((webhooks, median(values.filter_map(|it| it.pointer(place)?.as_f64()).collect())?))
-    };
-    numbers.into_iter().filter_map(of).collect()
+impl Panel {
+    /// Medians by number of Webhooks, over all files.
+    fn points(&self, runs: &[Value], subject: &str) -> Vec<(f64, f64)> {
+        let number = |run: &Value| run.pointer("/settings/webhooks").and_then(Value::as_f64);
+        let mut numbers: Vec<f64> = runs.iter().filter_map(number).collect();
+        numbers.sort_by(f64::total_cmp);
+        numbers.dedup();
+        let of = |webhooks: f64| {
+            let runs = runs.iter().filter(|run| number(run) == Some(webhooks));
+            let measured = runs.filter_map(|run| run.get("measured")?.as_array()).flatten();
+            let measured: Vec<&Value> =
+                measured.filter(|it| it.get("subject").is_some_and(|it| it == subject)).collect();
+            let middle = |place| median(measured.iter().filter_map(|it| it.pointer(place)?.as_f64()).collect());
+            Some((middle(self.objects).unwrap_or(webhooks), middle(self.place)?))
+        };
+        numbers.into_iter().filter_map(of).collect()
+    }
 }
 
 fn picture(runs: &[Value]) -> Result<String> {
@@ -93,8 +106,7 @@ fn picture(runs: &[Value]) -> Result<String> {
         2.0 * across,
         2.0 * down + HEAD,
     );
-    let is_there =
-        |subject: &&(&str, &str)| PANELS.iter().any(|(_, _, place)| !points(runs, subject.0, place).is_empty());
+    let is_there = |subject: &&(&str, &str)| PANELS.iter().any(|panel| !panel.points(runs, subject.0).is_empty());
     let mut x = left;
     for (subject, color) in SUBJECTS.iter().filter(is_there) {
         writeln!(picture, "<circle cx=\"{}\" cy=\"50\" r=\"5\" fill=\"{color}\"/>", x + 5.0)?;
@@ -103,10 +115,10 @@ fn picture(runs: &[Value]) -> Result<String> {
     }
     writeln!(picture, "<path d=\"M{x} 50h24\" stroke=\"{INK}\" stroke-dasharray=\"4 4\"/>")?;
     writeln!(picture, "<text x=\"{}\" y=\"54\">linear growth</text>", x + 30.0)?;
-    for (index, (title, unit, place)) in PANELS.iter().enumerate() {
+    for (index, panel) in PANELS.iter().enumerate() {
         let (column, line) = ((index % 2) as f64, (index / 2) as f64);
         writeln!(picture, "<g transform=\"translate({} {})\">", column * across + left, HEAD + line * down + above)?;
-        panel(&mut picture, title, unit, place, runs)?;
+        draw(&mut picture, panel, runs)?;
         writeln!(picture, "</g>")?;
     }
     picture.push_str("</svg>\n");
@@ -163,8 +175,9 @@ fn label(number: f64) -> String {
     groups.join(",")
 }
 
-fn panel(picture: &mut String, title: &str, unit: &str, place: &str, runs: &[Value]) -> Result<()> {
-    let lines: Vec<_> = SUBJECTS.map(|(subject, color)| (subject, color, points(runs, subject, place))).into();
+fn draw(picture: &mut String, panel: &Panel, runs: &[Value]) -> Result<()> {
+    let Panel { title, unit, .. } = panel;
+    let lines: Vec<_> = SUBJECTS.map(|(subject, color)| (subject, color, panel.points(runs, subject))).into();
     // A logarithm has no zero.
     let all: Vec<(f64, f64)> = lines.iter().flat_map(|(_, _, points)| points.clone()).filter(|it| it.1 > 0.0).collect();
     ensure!(!all.is_empty(), "nothing was measured of: {title}");
@@ -230,7 +243,7 @@ mod tests {
 
     fn run(webhooks: u64, walls: &[f64]) -> Value {
         let measured = |wall: &f64| {
-            json!({"subject": "operator", "cold": {"wall": wall, "cpu": wall}, "restart": {"quiet": wall},
+            json!({"subject": "operator", "cold": {"wall": wall, "cpu": wall}, "restart": {"quiet": wall, "objects": webhooks + 1400},
                    "idle": {"memory": {"resident": wall}}})
         };
         json!({"settings": {"webhooks": webhooks}, "measured": walls.iter().map(measured).collect::<Vec<_>>()})
@@ -239,8 +252,11 @@ mod tests {
     #[test]
     fn points_are_medians_by_number_over_all_files() {
         let runs = [run(10_000, &[30.0]), run(1000, &[1.0, 9.0]), run(1000, &[3.0])];
-        assert_eq!(points(&runs, "operator", "/cold/wall"), [(1000.0, 3.0), (10_000.0, 30.0)]);
-        assert_eq!(points(&runs, "floor", "/cold/wall"), []);
+        let [cold, .., restart] = &PANELS;
+        assert_eq!(cold.points(&runs, "operator"), [(1000.0, 3.0), (10_000.0, 30.0)]);
+        assert_eq!(cold.points(&runs, "floor"), []);
+        // Those of the load are there too.
+        assert_eq!(restart.points(&runs, "operator"), [(2400.0, 3.0), (11_400.0, 30.0)]);
     }
 
     #[test]
@@ -278,7 +294,7 @@ mod tests {
     #[test]
     fn the_picture_tells_how_it_grows() {
         let drawn = picture(&[run(1000, &[3.0]), run(10_000, &[30.0])]).unwrap();
-        assert_eq!(drawn.matches("operator grows as N^1.00").count(), PANELS.len());
+        assert_eq!(drawn.matches("operator grows as N^1.00").count(), PANELS.len() - 1);
         assert!(drawn.contains("fill=\"white\"") && !drawn.contains("NaN"), "{drawn}");
     }
 }

@@ -9,6 +9,7 @@ use super::Settings;
 use super::machine::Machine;
 use super::measured::{Counted, Measured};
 use super::numbers::spread;
+use super::subject::TUNED;
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
@@ -119,7 +120,9 @@ impl Report {
         let is_said =
             |flag: &&String| settings.concurrency.is_empty() || !flag.starts_with("--max-concurrent-reconciles");
         let flags: Vec<&str> = settings.flags.iter().filter(is_said).map(String::as_str).collect();
-        let peer = peer.as_ref().map(|version| format!(", provider-http {version}")).unwrap_or_default();
+        let own = if settings.peer_flags.is_empty() { "its defaults" } else { &settings.peer_flags };
+        let peer = peer.as_ref().map(|version| format!(", provider-http {version} with {own}, tuned with {TUNED}"));
+        let peer = peer.unwrap_or_default();
         format!(
             "{} Webhooks, {} rounds, Orion answers after {} ms. {cores} cores of {processor}, {memory_gib:.0} GiB, Linux {kernel}, \
              a write of 4 KiB to the disk {disk_write_ms:.1} ms, load before {}. Kubernetes {kubernetes}, {rust}, commit {commit}, \

@@ -11,7 +11,7 @@ use super::numbers::selectors;
 use super::running::Running;
 
 /// Flags of provider-http with which it does best on two cores: more at once, and it loses track of objects.
-const TUNED: &str = "--max-reconcile-rate=20 --poll=10m";
+pub(super) const TUNED: &str = "--max-reconcile-rate=20 --poll=10m";
 
 /// What is measured, and how it is called in the tables.
 #[derive(Clone, Debug)]

@@ -16,12 +16,15 @@ demo: ## A Webhook from kubectl to a delivered event, on this machine: nothing n
 	@$(BUILD)
 	@exec "$(TARGET)/debug/demo" --operator "$(TARGET)/debug/orion-operator"
 
-# As it is shipped, unless OPERATOR says where another build is.
+# As it is shipped, unless OPERATOR says where another build is. Beside it, with PEER="$(hack/tools provider-http)": provider-http
+# (PEER_CRDS, PEER_FLAGS); with SHARDS=2: itself as two processes. CONCURRENCY=8,16,32,64: nothing but the cold sync with each.
 bench: ## The operator beside the smallest program that does its job, measured: make bench N=10000 ROUNDS=3; results in target/bench
 	@[ -n "$(OPERATOR)" ] || $(CARGO) build --release -p orion-operator
 	@$(CARGO) build --profile harness -p devkit --bin bench
 	@"$(TARGET)/harness/bench" run --operator "$(or $(OPERATOR),$(TARGET)/release/orion-operator)" \
-	  --webhooks $(or $(N),1000) --rounds $(or $(ROUNDS),3) --out "$(TARGET)/bench"
+	  --webhooks $(or $(N),1000) --rounds $(or $(ROUNDS),3) --out "$(TARGET)/bench" \
+	  $(if $(PEER),--peer "$(PEER)") $(if $(PEER_CRDS),--peer-crds "$(PEER_CRDS)") $(if $(PEER_FLAGS),--peer-flags="$(PEER_FLAGS)") \
+	  $(if $(SHARDS),--shards $(SHARDS)) $(if $(CONCURRENCY),--concurrency "$(CONCURRENCY)")
 
 test: ## Every test that can run here, those on a real kube-apiserver too; last line: N passed, N failed
 	@hack/test

@@ -4,17 +4,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, DynamicObject, PostParams};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::floor::webhook_resource;
+use super::kind::{Kind, Recipe, State};
 
 /// Over so many namespaces they are spread.
 const NAMESPACES: usize = 20;
@@ -22,6 +22,8 @@ const NAMESPACES: usize = 20;
 const AT_ONCE: usize = 32;
 /// Without any progress for so long, a wait is given up.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Where nothing but stuck objects is left, they may still change their mind for so long.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// Name of an object, which also says its namespace.
 type Key = (String, String);
@@ -30,12 +32,24 @@ type Key = (String, String);
 struct Seen {
     /// The generation of which it is Ready, and when that was seen first.
     ready: Option<(i64, Instant)>,
+    is_stuck: bool,
     id: Option<String>,
 }
 
-/// All Webhooks of the cluster, as an administrator's watch shows them.
+/// How far the objects came.
+#[derive(Debug)]
+pub(super) struct Reached {
+    /// When each that is Ready was seen to be.
+    pub(super) ready: Vec<Instant>,
+    /// Those that wait for a person.
+    pub(super) stuck: usize,
+}
+
+/// All objects of one kind in the cluster, as an administrator's watch shows them.
 pub(super) struct Fleet {
     client: Client,
+    kind: Kind,
+    recipe: Recipe,
     seen: Arc<Mutex<HashMap<Key, Seen>>>,
     watch: JoinHandle<()>,
 }
@@ -51,23 +65,27 @@ impl Fleet {
     ///
     /// # Errors
     /// A namespace cannot be made.
-    pub(super) async fn new(client: Client) -> Result<Self> {
+    pub(super) async fn new(client: Client, kind: Kind, recipe: Recipe) -> Result<Self> {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         for index in 0..NAMESPACES {
             let object = serde_json::from_value(json!({"metadata": {"name": namespace(index)}}))?;
             namespaces.create(&PostParams::default(), &object).await?;
         }
         let seen = Arc::new(Mutex::new(HashMap::new()));
-        let watch = tokio::spawn(follow(client.clone(), Arc::clone(&seen)));
-        Ok(Self { client, seen, watch })
+        let watch = tokio::spawn(follow(client.clone(), kind, Arc::clone(&seen)));
+        Ok(Self { client, kind, recipe, seen, watch })
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<Key, Seen>> {
         lock(&self.seen)
     }
 
+    fn object(&self, prefix: &str, index: usize, value: &str) -> serde_json::Value {
+        self.kind.object(&format!("{prefix}-{index}"), &namespace(index), value, &self.recipe)
+    }
+
     fn api(&self, namespace: &str) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), namespace, &webhook_resource())
+        Api::namespaced_with(self.client.clone(), namespace, &self.kind.resource())
     }
 
     /// Makes objects `<prefix>-0` and so on; gives how long that took.
@@ -83,7 +101,7 @@ impl Fleet {
     }
 
     async fn create_one(&self, prefix: &str, index: usize) -> Result<()> {
-        let object = serde_json::from_value(object(prefix, index, "first"))?;
+        let object = serde_json::from_value(self.object(prefix, index, "first"))?;
         self.api(&namespace(index)).create(&PostParams::default(), &object).await?;
         Ok(())
     }
@@ -113,30 +131,56 @@ impl Fleet {
         Ok(times)
     }
 
-    /// Waits until objects are Ready in this generation, and gives when each was seen to be.
+    /// Waits until objects are Ready in this generation.
     ///
     /// # Errors
     /// No further one became Ready for a while.
-    pub(super) async fn wait(&self, prefix: &str, number: usize, generation: i64) -> Result<Vec<Instant>> {
-        let (mut most, mut since) = (0, Instant::now());
+    pub(super) async fn wait(&self, prefix: &str, number: usize, generation: i64) -> Result<()> {
+        let reached = self.reach(prefix, number, generation, PATIENCE * 20, || Ok(0)).await?;
+        ensure!(reached.ready.len() == number, "only {} of {number} became Ready", reached.ready.len());
+        Ok(())
+    }
+
+    /// Waits until objects are Ready in this generation: at most so long, and not where nothing moves any more: no further
+    /// one is Ready, and `pulse` gives the same number.
+    ///
+    /// # Errors
+    /// That of `pulse`.
+    pub(super) async fn reach(
+        &self,
+        prefix: &str,
+        number: usize,
+        generation: i64,
+        at_most: Duration,
+        mut pulse: impl FnMut() -> Result<u64>,
+    ) -> Result<Reached> {
+        let begun = Instant::now();
+        let (mut last, mut since) = ((0, 0), begun);
         loop {
-            let ready: Vec<Instant> = {
-                let seen = self.seen();
-                let ready = |index| seen.get(&key(prefix, index)).and_then(|seen: &Seen| seen.ready);
-                let fits = |(of, at): (i64, Instant)| (of >= generation).then_some(at);
-                (0..number).filter_map(|index| ready(index).and_then(fits)).collect()
-            };
-            if ready.len() == number {
-                return Ok(ready);
+            let reached = self.reached(prefix, number, generation);
+            let now = (reached.ready.len(), pulse()?);
+            if now != last {
+                (last, since) = (now, Instant::now());
             }
-            if ready.len() > most {
-                (most, since) = (ready.len(), Instant::now());
-            } else if since.elapsed() > PATIENCE {
-                bail!("only {most} of {number} became Ready");
+            let patience = if now.0 + reached.stuck == number { STUCK } else { PATIENCE };
+            if now.0 == number || since.elapsed() > patience || begun.elapsed() > at_most {
+                return Ok(reached);
             }
             // When each was seen is known all the same.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    fn reached(&self, prefix: &str, number: usize, generation: i64) -> Reached {
+        let seen = self.seen();
+        let mut reached = Reached { ready: Vec::new(), stuck: 0 };
+        for it in (0..number).filter_map(|index| seen.get(&key(prefix, index))) {
+            match it.ready {
+                Some((of, at)) if of >= generation => reached.ready.push(at),
+                _ => reached.stuck += usize::from(it.is_stuck),
+            }
+        }
+        reached
     }
 
     /// Replaces objects by ones with another header.
@@ -147,7 +191,7 @@ impl Fleet {
         for index in 0..number {
             let api = self.api(&namespace(index));
             let mut now = api.get(&format!("{prefix}-{index}")).await?;
-            if let Some(spec) = object(prefix, index, "second").get("spec")
+            if let Some(spec) = self.object(prefix, index, "second").get("spec")
                 && let Some(fields) = now.data.as_object_mut()
             {
                 fields.insert("spec".to_owned(), spec.clone());
@@ -177,6 +221,11 @@ impl Fleet {
         Ok(())
     }
 
+    /// How many there are.
+    pub(super) fn number(&self) -> usize {
+        self.seen().len()
+    }
+
     /// Ids that are in the status of objects.
     pub(super) fn ids(&self, prefix: &str, number: usize) -> Vec<String> {
         let seen = self.seen();
@@ -184,14 +233,14 @@ impl Fleet {
     }
 }
 
-async fn follow(client: Client, seen: Arc<Mutex<HashMap<Key, Seen>>>) {
-    let api: Api<DynamicObject> = Api::all_with(client, &webhook_resource());
+async fn follow(client: Client, kind: Kind, seen: Arc<Mutex<HashMap<Key, Seen>>>) {
+    let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
     let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Apply(webhook) | Event::InitApply(webhook)) => note(&mut lock(&seen), &webhook),
-            Ok(Event::Delete(webhook)) => {
-                lock(&seen).remove(&(webhook.namespace().unwrap_or_default(), webhook.name_any()));
+            Ok(Event::Apply(object) | Event::InitApply(object)) => note(&mut lock(&seen), kind, &object),
+            Ok(Event::Delete(object)) => {
+                lock(&seen).remove(&(object.namespace().unwrap_or_default(), object.name_any()));
             }
             Ok(Event::Init | Event::InitDone) => {}
             Err(error) => eprintln!("the driver's watch: {error}"),
@@ -199,22 +248,15 @@ async fn follow(client: Client, seen: Arc<Mutex<HashMap<Key, Seen>>>) {
     }
 }
 
-fn note(seen: &mut HashMap<Key, Seen>, webhook: &DynamicObject) {
-    let key = (webhook.namespace().unwrap_or_default(), webhook.name_any());
-    let status = webhook.data.get("status").unwrap_or(&Value::Null);
-    let conditions = status.get("conditions").and_then(Value::as_array);
-    let is_ready = conditions.is_some_and(|conditions| {
-        conditions.iter().any(|condition| {
-            condition.get("type") == Some(&json!("Ready")) && condition.get("status") == Some(&json!("True"))
-        })
-    });
-    let generation = webhook.metadata.generation.unwrap_or_default();
-    let is_ready = is_ready && status.get("observedGeneration").and_then(Value::as_i64) == Some(generation);
-    let known = seen.entry(key).or_insert(Seen { ready: None, id: None });
+fn note(seen: &mut HashMap<Key, Seen>, kind: Kind, object: &DynamicObject) {
+    let key = (object.namespace().unwrap_or_default(), object.name_any());
+    let State { is_ready, is_stuck, id } = kind.state(object);
+    let generation = object.metadata.generation.unwrap_or_default();
+    let known = seen.entry(key).or_insert(Seen { ready: None, is_stuck, id: None });
     if is_ready && known.ready.is_none_or(|(of, _)| of < generation) {
         known.ready = Some((generation, Instant::now()));
     }
-    known.id = status.get("webhookId").and_then(Value::as_str).map(str::to_owned);
+    (known.is_stuck, known.id) = (is_stuck, id);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -227,25 +269,4 @@ fn namespace(index: usize) -> String {
 
 fn key(prefix: &str, index: usize) -> Key {
     (namespace(index), format!("{prefix}-{index}"))
-}
-
-/// As `kubectl apply` makes it, with what kubectl keeps in an annotation.
-fn object(prefix: &str, index: usize, value: &str) -> Value {
-    let name = format!("{prefix}-{index}");
-    let spec = json!({
-        "url": format!("https://hooks.example.com/orion/{name}"), "userId": "user-42", "presenceName": name,
-        "headers": [{"name": "X-Team", "value": value}],
-    });
-    let applied = json!({
-        "apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook",
-        "metadata": {"annotations": {}, "name": name, "namespace": namespace(index)}, "spec": spec,
-    });
-    json!({
-        "apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook",
-        "metadata": {
-            "name": name, "namespace": namespace(index),
-            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": format!("{applied}\n")},
-        },
-        "spec": spec,
-    })
 }

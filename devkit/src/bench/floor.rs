@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, future};
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+
+use super::kind::Kind;
 
 /// Where the floor finds what it needs, and how much it does at once.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,11 +32,6 @@ pub struct FloorArgs {
     in_flight: usize,
 }
 
-/// Type of the objects.
-pub(super) fn webhook_resource() -> ApiResource {
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("orion-operator.dev", "v1alpha1", "Webhook"), "webhooks")
-}
-
 /// Runs until it is killed.
 ///
 /// # Errors
@@ -42,7 +39,7 @@ pub(super) fn webhook_resource() -> ApiResource {
 pub async fn floor(args: FloorArgs) -> Result<()> {
     let client = crate::control_plane::client(&args.kubeconfig).await?;
     let orion = Orion::new(&args.orion_endpoint, &args.orion_token_file)?;
-    let all: Api<DynamicObject> = Api::all_with(client.clone(), &webhook_resource());
+    let all: Api<DynamicObject> = Api::all_with(client.clone(), &Kind::Webhook.resource());
     let mut done = HashSet::new();
     watcher(all, watcher::Config::default())
         .default_backoff()
@@ -81,7 +78,7 @@ impl Orion {
 
 async fn register(client: Client, orion: &Orion, webhook: DynamicObject) -> Result<()> {
     let (name, namespace) = (webhook.name_any(), webhook.namespace().unwrap_or_default());
-    let api: Api<DynamicObject> = Api::namespaced_with(client, &namespace, &webhook_resource());
+    let api: Api<DynamicObject> = Api::namespaced_with(client, &namespace, &Kind::Webhook.resource());
     let parameters = PatchParams { field_manager: Some("floor".into()), ..PatchParams::default() };
     let finalizer = json!({"metadata": {"finalizers": ["orion-operator.dev/webhook"]}});
     api.patch(&name, &parameters, &Patch::Merge(finalizer)).await?;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::control_plane::KUBERNETES_VERSION;
 
 /// Machine and versions.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Machine {
     pub(super) processor: String,
     pub(super) cores: usize,
@@ -24,6 +24,8 @@ pub(super) struct Machine {
     pub(super) kubernetes: &'static str,
     pub(super) rust: String,
     pub(super) commit: String,
+    /// Version of provider-http, where it is measured.
+    pub(super) peer: Option<String>,
     /// Size of the operator's executable.
     pub(super) operator_mib: f64,
     /// 1 minute before the first round.
@@ -52,6 +54,7 @@ impl Machine {
             kubernetes: KUBERNETES_VERSION,
             rust: said("rustc", &["--version"]),
             commit: said("git", &["describe", "--always", "--dirty"]),
+            peer: None,
             operator_mib: fs::metadata(operator)?.len() as f64 / 1024.0 / 1024.0,
             load_average: load.split(' ').next().context("no load average")?.parse()?,
         })

@@ -1,13 +1,19 @@
-//! `make bench`: the operator beside the floor, in shuffled rounds, each on a fresh control plane. What is measured, and what
-//! came out: `docs/performance.md`.
+//! `make bench`: the operator beside the floor, and beside others that are asked for, in shuffled rounds, each on a fresh control
+//! plane. What is measured, and what came out: `docs/performance.md`.
 
 mod count;
 mod fleet;
 mod floor;
+mod kind;
 mod machine;
+mod measured;
+mod numbers;
+mod peer;
 mod plot;
 mod report;
 mod round;
+mod running;
+mod stage;
 mod subject;
 mod usage;
 
@@ -44,12 +50,30 @@ pub struct Settings {
     /// How long objects are to come at each rate.
     #[arg(long, default_value_t = 20)]
     load_seconds: u32,
+    /// The longest that a cold sync may take.
+    #[arg(long, default_value_t = 1200)]
+    limit_seconds: u64,
     /// Nothing but the cold sync.
     #[arg(long)]
     cold_only: bool,
     /// Without the floor.
     #[arg(long)]
     without_floor: bool,
+    /// The operator as so many processes too, each with a part of the Webhooks.
+    #[arg(long, default_value_t = 1)]
+    shards: usize,
+    /// An executable of Crossplane's provider-http, to be measured with its defaults and tuned.
+    #[arg(long)]
+    peer: Option<PathBuf>,
+    /// Directory of its custom resource definitions [default: that of its version in Go's module cache].
+    #[arg(long, requires = "peer")]
+    peer_crds: Option<PathBuf>,
+    /// Flags to measure it with in place of its defaults.
+    #[arg(long, requires = "peer", default_value = "", hide_default_value = true, allow_hyphen_values = true)]
+    peer_flags: String,
+    /// Nothing but the cold sync of operator and floor, with so many Webhooks in flight.
+    #[arg(long, value_delimiter = ',', conflicts_with_all = ["shards", "peer", "without_floor"])]
+    concurrency: Vec<usize>,
     /// Where the results go.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
@@ -58,23 +82,40 @@ pub struct Settings {
     flags: Vec<String>,
 }
 
+impl Settings {
+    /// Of the files with the results.
+    fn name(&self) -> String {
+        let mut name = self.webhooks.to_string();
+        let words = [
+            (!self.concurrency.is_empty(), "-concurrency"),
+            (self.shards > 1, "-shards"),
+            (self.peer.is_some(), "-peer"),
+        ];
+        name.extend(words.into_iter().filter(|(is_so, _)| *is_so).map(|(_, word)| word));
+        name
+    }
+}
+
 /// Measures, and writes a JSON file and a table.
 ///
 /// # Errors
 /// A subject does not do its job, or something around it fails.
-pub async fn run(settings: Settings) -> Result<()> {
+pub async fn run(mut settings: Settings) -> Result<()> {
     let operator = settings.operator.clone();
-    let operator = operator.canonicalize().with_context(|| format!("no operator at {}", operator.display()))?;
-    let settings = Settings { operator, ..settings };
-    let mut report = Report { machine: Machine::look(&settings.operator)?, settings, measured: Vec::new() };
+    settings.operator = operator.canonicalize().with_context(|| format!("no operator at {}", operator.display()))?;
+    let mut machine = Machine::look(&settings.operator)?;
+    if let Some(program) = &settings.peer {
+        let program = program.canonicalize().with_context(|| format!("no provider-http at {}", program.display()))?;
+        let (version, crds) = peer::look(&program, settings.peer_crds.as_deref())?;
+        (settings.peer, settings.peer_crds, machine.peer) = (Some(program), Some(crds), Some(version));
+    }
+    let mut subjects = Subject::all(&settings);
+    let names = subjects.iter().map(|subject| subject.name.clone()).collect();
+    let mut report = Report { machine, settings, names, measured: Vec::new() };
     for round in 0..report.settings.rounds {
-        let mut subjects = vec![Subject::Operator];
-        if !report.settings.without_floor {
-            subjects.push(Subject::Floor);
-        }
         subjects.shuffle(&mut rand::rng());
-        for subject in subjects {
-            eprintln!("round {} of {}: {}", round + 1, report.settings.rounds, subject.name());
+        for subject in &subjects {
+            eprintln!("round {} of {}: {}", round + 1, report.settings.rounds, subject.name);
             report.measured.push(round::measure(subject, &report.settings, round == 0).await?);
             // After each: what is there is there, whatever becomes of the next.
             report.write()?;

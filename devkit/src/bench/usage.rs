@@ -23,6 +23,15 @@ pub(super) fn cpu(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 1000 / TICKS))
 }
 
+/// How many files and sockets a process has open.
+///
+/// # Errors
+/// There is no such process.
+pub(super) fn open_files(pid: u32) -> Result<usize> {
+    let path = format!("/proc/{pid}/fd");
+    Ok(std::fs::read_dir(&path).context(path)?.count())
+}
+
 /// Memory of a process, in MiB.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Memory {
@@ -30,6 +39,12 @@ pub(super) struct Memory {
     pub(super) resident: f64,
     /// The most that was ever resident.
     pub(super) peak: f64,
+}
+
+impl std::iter::Sum for Memory {
+    fn sum<I: Iterator<Item = Self>>(them: I) -> Self {
+        them.fold(Self::default(), |sum, it| Self { resident: sum.resident + it.resident, peak: sum.peak + it.peak })
+    }
 }
 
 /// Memory of a process.

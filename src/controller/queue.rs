@@ -159,7 +159,7 @@ mod tests {
         let begin = move |key: &u32| {
             let key = *key;
             log.lock().unwrap().push((key, start.elapsed().as_secs()));
-            (key != 0).then(|| async move {
+            (key != 0).then_some(async move {
                 sleep(SECOND).await;
                 assert!(key != 13, "of the test");
                 again(key)

@@ -81,8 +81,12 @@ fn lines_of_shell_are_cut_into_commands() {
 
 /// A flag that is not there, or a value that is none.
 fn wrong(arguments: &[String]) -> Option<String> {
-    let of_them = |word: &'static str, argument| if argument == word { "bash" } else { argument };
-    let typed = arguments.iter().map(|argument| of_them("SHELL", argument.as_str()));
+    // Words in capitals stand for the reader's own.
+    let typed = arguments.iter().map(|argument| match argument.as_str() {
+        "SHELL" => "bash",
+        "NAME" => "name",
+        argument => argument,
+    });
     let whole = std::iter::once("orion-operator").chain(typed);
     // Where something was left out, or a command is only named, the flags that are left are looked at.
     let is_named = arguments.len() == 1 || arguments.iter().any(|word| word.contains('…'));

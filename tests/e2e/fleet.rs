@@ -44,6 +44,8 @@ fn two_writes_and_one_call_each_then_nothing() {
             .await;
         all_ready(&world, FLEET).await;
         assert_eq!(world.calls(Operation::Create), FLEET as u64);
+        // What Orion can do is asked for once.
+        assert!(world.sim.requests().len() <= FLEET + 1, "{:?}", world.sim.counts());
         assert_eq!(world.sim.webhooks().len(), FLEET);
         let mut each: BTreeMap<String, Vec<(String, u16)>> = BTreeMap::new();
         world.audited(2 * FLEET).await;
@@ -95,6 +97,7 @@ fn one_bad_webhook_does_not_slow_the_others() {
 #[test]
 fn one_write_and_one_call_for_a_change_and_one_list_to_see_that_nothing_changed() {
     const FEW: usize = 120;
+    const ALTERED: usize = 10;
     let pages = FEW.div_ceil(100) as u64;
     run(async |world| {
         let each = |n: usize| (format!("hook-{n}"), format!("few-{n}"));
@@ -131,6 +134,13 @@ fn one_write_and_one_call_for_a_change_and_one_list_to_see_that_nothing_changed(
         // What Orion can do is asked for once.
         assert!(others <= 1, "{:?}", world.sim.counts());
         assert_eq!(world.writes().len(), created + FEW, "nothing changed, nothing is written");
+
+        for webhook in world.sim.webhooks().iter().take(ALTERED) {
+            world.sim.edit(&webhook.id, |webhook| webhook.url.push_str("/altered"));
+        }
+        until("drift is healed", async || (at_orion() == FEW).then_some(())).await;
+        assert_eq!(world.calls(Operation::Put), ALTERED as u64, "one call heals one");
+        assert_eq!(world.writes().len(), created + FEW, "and its status was true before and is again");
         assert!(operator.stop().await.success());
 
         world.sim.clear_requests();

@@ -101,7 +101,7 @@ async fn in_its_place(guarded: &Guarded, context: &Context) -> Result<Again, Rec
     let under_way = context.metrics.webhooks.begins();
     let work = async {
         match &guarded.0 {
-            Ok(cached) => Reconcile::new(context, key_of(guarded), cached.clone()).run().await,
+            Ok(cached) => Reconcile::new(context, key_of(guarded), cached).run().await,
             Err(invalid) => {
                 // The decoder's own words can quote the object's values, so they are left out.
                 warn!("the stored object does not decode as a Webhook; the others are served on");
@@ -138,14 +138,18 @@ pub(super) struct Reconcile<'a> {
 }
 
 impl<'a> Reconcile<'a> {
-    fn new(context: &'a Context, key: ObjectRef<Webhook>, cached: Webhook) -> Self {
+    fn new(context: &'a Context, key: ObjectRef<Webhook>, cached: &Webhook) -> Self {
         let mut entry = context.recall(&key, &cached.uid().unwrap_or_default());
+        // Looked up after what is remembered: what was dropped of that a moment ago, the cache has by now.
+        let now = context.cached(&key);
+        let now = now.as_ref().and_then(|guarded| guarded.0.as_ref().ok());
+        let cached = now.filter(|now| now.uid() == cached.uid()).unwrap_or(cached);
         let webhook = match entry.latest.take() {
-            Some(latest) if is_newer(&latest, &cached) => {
+            Some(latest) if is_newer(&latest, cached) => {
                 entry.latest = Some(Arc::clone(&latest));
                 latest
             }
-            Some(_) | None => Arc::new(cached),
+            Some(_) | None => Arc::new(cached.clone()),
         };
         let mut chance = chance(&*context.clock);
         Self {
@@ -356,9 +360,29 @@ pub(super) fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::context::tests::{at, context};
 
     fn size<'a, F: Future>(_: impl Fn(&'a ObjectRef<Webhook>, &'a Context) -> F) -> usize {
         size_of::<F>()
+    }
+
+    /// The cache may go on, and our own copy be dropped for that, while a reconcile begins: it works on the newest of all.
+    #[tokio::test]
+    async fn it_begins_with_the_newest() {
+        let guarded = |webhook| kube::core::DeserializeGuard(Ok(webhook));
+        let (context, _) = context([guarded(at("5", "0"))].into_iter());
+        let key = ObjectRef::new("hook-0").within("team-0");
+        let begins = |uid: &str, latest: Option<&str>| {
+            let latest = latest.map(|version| Arc::new(at(version, uid)));
+            context.entries().insert(key.clone(), Arc::new(Entry { uid: uid.into(), latest, ..Entry::default() }));
+            let webhook = Reconcile::new(&context, key.clone(), &at("4", uid)).webhook;
+            webhook.resource_version().unwrap()
+        };
+        assert_eq!(
+            (begins("0", None), begins("0", Some("5")), begins("0", Some("6"))),
+            ("5".into(), "5".into(), "6".into())
+        );
+        assert_eq!(begins("another", None), "4", "another object of this name");
     }
 
     /// Thousands wait at the start, each with one of these.

@@ -78,7 +78,8 @@ pub(in crate::controller) fn context(webhooks: impl Iterator<Item = Guarded>) ->
     (context, metrics)
 }
 
-fn at(version: &str, uid: &str) -> Webhook {
+/// The object of number 0 in another version.
+pub(in crate::controller) fn at(version: &str, uid: &str) -> Webhook {
     let mut webhook = webhook(0, None).0.unwrap();
     (webhook.metadata.resource_version, webhook.metadata.uid) = (Some(version.into()), Some(uid.into()));
     webhook

@@ -235,7 +235,7 @@ pub(super) struct Failed {
 
 impl Failed {
     /// The kind is there, and no such object. Where the kind is not, the apiserver's 404 names no object.
-    fn is_not_found(&self) -> bool {
+    pub(super) fn is_not_found(&self) -> bool {
         match &self.error {
             Some(kube::Error::Api(status)) => {
                 status.code == 404 && status.details.as_ref().is_some_and(|details| !details.name.is_empty())

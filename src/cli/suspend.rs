@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Error;
-use super::objects::{Cluster, Kind, Object, ObjectError, WhereArgs, WhichArgs, block_on, put_back_by};
+use super::objects::{Cluster, Kind, Object, ObjectError, WhereArgs, WhichArgs, block_on, or_told, put_back_by};
 use super::plugin::Program;
 use super::waiting::{Asked, WaitArgs, wait};
 
@@ -40,8 +40,8 @@ pub struct ResumeArgs {
 pub(super) fn suspend(args: &SuspendArgs, program: Program, out: &mut impl Write) -> Result<ExitCode, Error> {
     block_on(async {
         let cluster = Cluster::connect(&args.at).await.map_err(ObjectError::from)?;
-        set(&cluster, &args.which, true, program, out).await?;
-        Ok(ExitCode::SUCCESS)
+        let (_, went_well) = set(&cluster, &args.which, true, program, out).await?;
+        Ok(if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 
@@ -49,20 +49,21 @@ pub(super) fn suspend(args: &SuspendArgs, program: Program, out: &mut impl Write
 pub(super) fn resume(args: &ResumeArgs, program: Program, out: &mut impl Write) -> Result<ExitCode, Error> {
     block_on(async {
         let cluster = Cluster::connect(&args.at).await.map_err(ObjectError::from)?;
-        let asked = set(&cluster, &args.which, false, program, out).await?;
+        let (asked, mut went_well) = set(&cluster, &args.which, false, program, out).await?;
         let asked = if args.waiting.wait { asked } else { Vec::new() };
-        let went_well = wait(&cluster, asked, &args.waiting, program, out).await?;
+        went_well &= wait(&cluster, asked, &args.waiting, program, out).await?;
         Ok(if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 
+/// Those that are as wanted now, and whether all are.
 async fn set(
     cluster: &Cluster,
     which: &WhichArgs,
     suspend: bool,
     program: Program,
     out: &mut impl Write,
-) -> Result<Vec<(Object, Asked)>, Error> {
+) -> Result<(Vec<(Object, Asked)>, bool), Error> {
     // Before anything is changed.
     if let Some(other) = which.names.iter().find(|named| named.kind != Kind::Webhook) {
         return Err(ObjectError::OnlyWebhooks(other.clone()).into());
@@ -72,6 +73,7 @@ async fn set(
         eprintln!("there are no such Webhooks, so nothing is changed");
     }
     let mut asked = Vec::with_capacity(objects.len());
+    let mut went_well = true;
     for object in objects {
         let name = object.full_name();
         let word = if suspend { "suspended" } else { "resumed" };
@@ -83,7 +85,11 @@ async fn set(
         }
         // Taken out rather than set to false: nothing of ours is left in the way of who applies the object.
         let wanted = if suspend { json!(true) } else { Value::Null };
-        let changed = cluster.merge(&object, json!({"spec": {"suspend": wanted}}), false).await?;
+        let patch = json!({"spec": {"suspend": wanted}});
+        let Some(changed) = or_told(&object, cluster.merge(&object, patch, false).await)? else {
+            went_well = false;
+            continue;
+        };
         let then = if suspend {
             format!(
                 "nothing is changed at Orion any more, except by a deletion. To go on: {program} resume {}",
@@ -98,5 +104,5 @@ async fn set(
         }
         asked.push((changed, Asked::Change));
     }
-    Ok(asked)
+    Ok((asked, went_well))
 }

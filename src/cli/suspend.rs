@@ -106,3 +106,61 @@ async fn set(
     }
     Ok((asked, went_well))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Method, Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+
+    use super::*;
+
+    fn webhook(name: &str) -> Value {
+        json!({
+            "apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook",
+            "metadata": {"name": name, "namespace": "team-a", "uid": name},
+            "spec": {"url": "https://hooks.example.com/", "userId": "u", "presenceName": "p"},
+        })
+    }
+
+    fn refusal(code: u16, details: Value) -> Value {
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "x", "message": "no", "code": code, "details": details})
+    }
+
+    /// A list of three: one is gone when it is changed, another one is another by then.
+    #[tokio::test]
+    async fn what_fails_for_one_does_not_stop_the_others() {
+        let apiserver = tower::service_fn(async |request: Request<Body>| {
+            let name = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+            let (code, answer) = match (request.method(), name.as_str()) {
+                (&Method::PATCH, "gone") => (404, refusal(404, json!({"name": "gone"}))),
+                (&Method::PATCH, "other") => (422, refusal(422, json!({"causes": [{"field": "metadata.uid"}]}))),
+                (&Method::PATCH, name) => (200, webhook(name)),
+                (_, _) => (
+                    200,
+                    json!({"apiVersion": "orion-operator.dev/v1alpha1", "kind": "WebhookList", "metadata": {},
+                        "items": [webhook("gone"), webhook("other"), webhook("there")]}),
+                ),
+            };
+            Ok::<_, Infallible>(
+                Response::builder().status(code).body(Body::from(answer.to_string().into_bytes())).unwrap(),
+            )
+        });
+        let cluster = Cluster { client: Client::new(apiserver, "default"), namespace: "elsewhere".into() };
+        let which = WhichArgs { names: Vec::new(), all: true, selector: None, all_namespaces: true };
+        let mut out = Vec::new();
+        let (done, went_well) = set(&cluster, &which, true, Program::Plugin, &mut out).await.unwrap();
+        let names: Vec<String> = done.iter().map(|(object, _)| object.full_name()).collect();
+        assert_eq!((names.as_slice(), went_well), (&["team-a/there".to_owned()][..], false));
+        assert!(String::from_utf8(out).unwrap().contains("team-a/there: suspended"));
+
+        let mut errors = Vec::new();
+        for object in cluster.those(&which).await.unwrap().iter().take(2) {
+            errors.push(cluster.merge(object, json!({}), false).await.unwrap_err().to_string());
+        }
+        assert!(errors[0].contains("Webhook gone in the namespace team-a"), "{errors:?}");
+        assert!(errors[1].contains("it changed meanwhile"), "{errors:?}");
+    }
+}

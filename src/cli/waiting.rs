@@ -105,3 +105,52 @@ fn tell(said: &mut BTreeMap<String, String>, name: &str, why: String) {
         said.insert(name.to_owned(), why);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::objects::Kind;
+
+    fn object() -> Object {
+        let object = json!({
+            "apiVersion": "orion-operator.dev/v1alpha1", "kind": "Webhook",
+            "metadata": {"name": "jobs", "namespace": "team-a", "uid": "1", "generation": 1},
+            "spec": {"url": "https://hooks.example.com/", "userId": "u", "presenceName": "p"},
+        });
+        Object::new(Kind::Webhook, serde_json::from_value(object).unwrap())
+    }
+
+    async fn told(cluster: Cluster, timeout: Duration) -> (Option<bool>, String) {
+        let mut out = Vec::new();
+        let args = WaitArgs { wait: true, timeout };
+        let waited = wait(&cluster, vec![(object(), Asked::Change)], &args, Program::Plugin, &mut out);
+        let waited = tokio::time::timeout(Duration::from_secs(5), waited).await;
+        (waited.ok().map(Result::unwrap), String::from_utf8(out).unwrap())
+    }
+
+    fn cluster<A: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static>(answer: fn() -> A) -> Cluster {
+        let apiserver = tower::service_fn(move |_: Request<Body>| answer());
+        Cluster { client: Client::new(apiserver, "default"), namespace: "elsewhere".into() }
+    }
+
+    #[tokio::test]
+    async fn the_time_is_kept_and_the_cause_named() {
+        let silent = || cluster(|| std::future::pending());
+        let (went_well, text) = told(silent(), Duration::from_millis(700)).await;
+        assert_eq!(went_well, Some(false));
+        assert!(text.contains("the apiserver does not answer"), "{text}");
+        let broken = cluster(|| std::future::ready(Ok(Response::builder().status(503).body(Body::empty()).unwrap())));
+        let (went_well, text) = told(broken, Duration::from_millis(100)).await;
+        assert_eq!(went_well, Some(false));
+        assert!(text.contains("503"), "{text}");
+        // As long as there can be: it waits, and does not panic.
+        assert_eq!(told(silent(), Duration::MAX).await.0, None);
+    }
+}

@@ -14,7 +14,7 @@ use super::super::connection::{self, ConnectionPath, Seen};
 use super::super::line::{Check, Line};
 use crate::api::rbac::RIGHTS;
 use crate::api::{ClusterOrionConnection, OrionConnection, crds};
-use crate::cli::cluster::{APISERVER_TIMEOUT, ClusterArgs, InstallationArgs};
+use crate::cli::cluster::{APISERVER_TIMEOUT, ClusterArgs, ClusterError, InstallationArgs};
 use crate::cli::objects::{self, Failed, Kind, ObjectError};
 use crate::cli::test_delivery::ObjectName;
 use crate::controller::{ApiError, ConnectionKey, connection_config, within};
@@ -30,10 +30,14 @@ pub(in super::super) async fn reach(args: &InstallationArgs, is_wanted: bool) ->
     let check = Check::Cluster;
     let client = match args.client().await {
         Ok(client) => client,
-        Err(error) if is_wanted => {
-            return (None, Line::fail(check, error.to_string(), "Give --kubeconfig FILE with one that can be used"));
+        Err(ClusterError::NoCluster) if !is_wanted => {
+            return (None, Line::skipped(check, "there is no kubeconfig, so nothing is said of a cluster"));
         }
-        Err(_) => return (None, Line::skipped(check, "there is no kubeconfig, so nothing is said of a cluster")),
+        Err(error) => {
+            let line = if is_wanted { Line::fail } else { Line::warn };
+            let todo = "Give one that can be used: --kubeconfig FILE, or $KUBECONFIG";
+            return (None, line(check, error.to_string(), todo.to_owned()));
+        }
     };
     match within(APISERVER_TIMEOUT, "tell its version", client.apiserver_version()).await {
         Ok(version) => {

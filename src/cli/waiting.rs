@@ -142,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_time_is_kept_and_the_cause_named() {
-        let silent = || cluster(|| std::future::pending());
+        let silent = || cluster(std::future::pending);
         let (went_well, text) = told(silent(), Duration::from_millis(700)).await;
         assert_eq!(went_well, Some(false));
         assert!(text.contains("the apiserver does not answer"), "{text}");

@@ -198,9 +198,12 @@ fn unread(failed: Failed, kind: Kind) -> Seen {
     if failed.is_not_found() {
         return Seen::Missing;
     }
-    match failed.explained(kind) {
-        ObjectError::NoDefinition(_) => Seen::NoDefinition,
-        ObjectError::Forbidden { .. } => Seen::Forbidden,
-        error => Seen::Failed(error.to_string()),
+    let error = failed.explained(kind);
+    if matches!(error, ObjectError::NoDefinition(_)) {
+        Seen::NoDefinition
+    } else if matches!(error, ObjectError::Forbidden { .. }) {
+        Seen::Forbidden
+    } else {
+        Seen::Failed(error.to_string())
     }
 }

@@ -325,6 +325,14 @@ async fn wrong_usage_and_a_cluster_that_is_not_there_are_told() {
         let found = Found::new(&place.run(&[&["--output", "json"][..], more].concat(), &[]).await);
         found.fails("cluster", &["--kubeconfig"]);
     }
+    // One that is named and cannot be used is not one that is not there.
+    let broken = place.file("broken", "clusters: [");
+    for (file, words) in [(&gone, "No such file"), (&broken, "parse")] {
+        let found = Found::new(&place.run(&["--output", "json"], &[("KUBECONFIG", file)]).await);
+        found.passes().says("cluster", "warn", &[words, "$KUBECONFIG"]);
+        let asked = ["--output", "json", "--connection", "acme"];
+        Found::new(&place.run(&asked, &[("KUBECONFIG", file)]).await).fails("cluster", &[words]);
+    }
     // One that is found by the usual rules may be of yesterday: that fails only what asks for it.
     let kubeconfig = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "a",

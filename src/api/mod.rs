@@ -17,6 +17,7 @@ pub mod rbac;
 mod reason;
 mod remote;
 mod schema;
+mod shell;
 mod status;
 mod validate;
 mod webhook;
@@ -34,6 +35,7 @@ pub use marker::{Attempt, InstanceId, OWNER_HEADER, Owner};
 pub use reason::{Reason, State};
 pub use remote::{Capabilities, Desired, Endpoint, HeaderValue, RemoteHeader, RemoteWebhook, Support, is_masked};
 pub use schema::RESERVED_HEADERS;
+pub use shell::{shell_quoted, shell_word};
 pub use status::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED, Readiness, conditions, ready_condition};
 pub use validate::{Schema, Violation, ViolationKind};
 pub use webhook::{

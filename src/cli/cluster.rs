@@ -1,12 +1,14 @@
 //! Which cluster, and which installation in it: arguments that several commands share.
 
 use std::collections::BTreeSet;
+use std::error::Error;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config};
 use tracing::{debug, warn};
 
@@ -33,7 +35,7 @@ pub struct ClusterArgs {
 /// Which cluster, and which installation in it.
 #[derive(Args, Debug, Clone)]
 pub struct InstallationArgs {
-    /// Kubeconfig file [default: in-cluster, else $KUBECONFIG, else ~/.kube/config]
+    /// Kubeconfig file [default: $KUBECONFIG, else ~/.kube/config, else in-cluster]
     #[arg(long, env = "ORION_OPERATOR_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// The operator's own namespace [default: the ServiceAccount's, else "default"]
@@ -49,8 +51,10 @@ pub struct InstallationArgs {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum ClusterError {
+    #[error("no cluster: there is no kubeconfig. Give --kubeconfig, or run inside a cluster")]
+    NoCluster,
     #[error("no cluster: {0}. Give --kubeconfig, or run inside a cluster")]
-    NoCluster(String),
+    Unusable(String),
     #[error("the kubeconfig: {0}")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
     #[error("the client of the apiserver: {0}")]
@@ -171,12 +175,29 @@ pub(super) async fn config_of(kubeconfig: Option<&Path>, context: Option<&str>) 
     let mut config = match (kubeconfig, context) {
         (Some(path), _) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
         (None, Some(_)) => Config::from_kubeconfig(&options).await?,
-        (None, None) => Config::infer().await.map_err(|error| ClusterError::NoCluster(error.to_string()))?,
+        (None, None) => Config::infer().await.map_err(none)?,
     };
     // A repeated write could meet its own first try; every write here is decided afresh instead.
     config.default_retry = false;
     config.read_timeout = Some(controller::APISERVER_SILENCE);
     Ok(config)
+}
+
+/// Why neither a kubeconfig nor the pod's own files lead to a cluster.
+fn none(error: InferConfigError) -> ClusterError {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    // In a pod both are told.
+    if is_set("KUBERNETES_SERVICE_HOST") {
+        return ClusterError::Unusable(error.to_string());
+    }
+    match error.source().and_then(<dyn Error>::downcast_ref) {
+        Some(KubeconfigError::FindPath) => ClusterError::NoCluster,
+        Some(KubeconfigError::ReadConfig(why, _)) if why.kind() == ErrorKind::NotFound && !is_set("KUBECONFIG") => {
+            ClusterError::NoCluster
+        }
+        Some(why) => ClusterError::Unusable(format!("the kubeconfig: {why}")),
+        None => ClusterError::Unusable(error.to_string()),
+    }
 }
 
 /// The names of a list, or none: an environment variable that is set to nothing is an empty name.

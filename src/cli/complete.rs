@@ -14,6 +14,7 @@ use super::Error;
 use super::objects::{Cluster, Kind, Named, Object, ObjectError, Scope, WhereArgs, block_on};
 use super::plugin::Plugin;
 use super::resolve;
+use crate::api::shell_word;
 
 /// Nobody waits longer for a word.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -30,11 +31,16 @@ pub(super) fn run(words: &[String], out: &mut impl Write) -> Result<ExitCode, Er
         Wanted::Files => (Vec::new(), ":0"),
     };
     let last = words.last().map_or("", String::as_str);
-    for word in found.iter().filter(|word| word.starts_with(last)) {
+    for word in found.iter().filter(|word| word.starts_with(last) && is_plain(word)) {
         writeln!(out, "{word}")?;
     }
     writeln!(out, "{directive}")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A shell takes it as it is, also one that evaluates candidates. Tokens and ids are what others have written.
+fn is_plain(word: &str) -> bool {
+    shell_word(word) == word
 }
 
 /// Asks the cluster that the words name.
@@ -63,4 +69,19 @@ async fn names(cluster: &Cluster) -> Result<Vec<String>, ObjectError> {
 async fn decisions(cluster: &Cluster, name: &str) -> Result<Vec<String>, ObjectError> {
     let named = Named { kind: Kind::Webhook, name: name.to_owned() };
     Ok(resolve::values(&cluster.get(&named).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_shell_takes_as_it_is_is_offered() {
+        for word in ["jobs", "retry=tok_1.x-y", "adopt=", "--check"] {
+            assert!(is_plain(word), "{word}");
+        }
+        for word in ["", "retry=$(id)", "retry=`id`", "retry=a'b", "retry=a\u{1b}[2J", "a;b", "a\u{202e}b"] {
+            assert!(!is_plain(word), "{word}");
+        }
+    }
 }

@@ -160,9 +160,10 @@ impl Error {
     }
 }
 
-/// Text of others, without what would steer a terminal.
+/// Text of others, without what would steer a terminal, or show another order or other lines than there are.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let steers = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// One TLS provider for both clients; a second call (in tests) finds it installed already.
@@ -220,5 +221,20 @@ fn people(command: PeopleCommand, program: Program) -> Result<ExitCode, Error> {
         PeopleCommand::TestDelivery(args) => test_delivery::run(&args, &mut out),
         PeopleCommand::Orphans(args) => orphans::run(&args, &mut out).map(|()| ExitCode::SUCCESS),
         PeopleCommand::Completion(args) => completion::run(&args, program, &mut out).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn text_of_others_steers_nothing() {
+        assert_eq!(printable("ä = \u{1f600}"), "ä = \u{1f600}");
+        for steering in
+            ['\u{1b}', '\n', '\u{9b}', '\u{2028}', '\u{2029}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}']
+        {
+            assert_eq!(printable(&format!("a{steering}b")), "a\u{fffd}b", "{steering:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::Status;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -94,6 +95,52 @@ pub enum ObjectError {
     Unreachable { why: String },
 }
 
+impl ObjectError {
+    /// It is of one object, and says nothing of the next.
+    fn is_of_one(&self) -> bool {
+        match self {
+            Self::NotFound(..) | Self::Forbidden { .. } | Self::Changed(_) | Self::Refused { .. } => true,
+            Self::Cluster(_)
+            | Self::Runtime(_)
+            | Self::Which
+            | Self::OnlyWebhooks(_)
+            | Self::NoDefinition(_)
+            | Self::Unauthorized
+            | Self::Timeout { .. }
+            | Self::Unreachable { .. } => false,
+        }
+    }
+
+    /// The apiserver may answer when it is asked again.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::Unreachable { .. } => true,
+            Self::Refused { code, .. } => *code == 429 || *code >= 500,
+            Self::Cluster(_)
+            | Self::Runtime(_)
+            | Self::Which
+            | Self::OnlyWebhooks(_)
+            | Self::NotFound(..)
+            | Self::NoDefinition(_)
+            | Self::Forbidden { .. }
+            | Self::Unauthorized
+            | Self::Changed(_) => false,
+        }
+    }
+}
+
+/// What came of one of several. What failed of this one alone is told, so that the next can be tried; else it is over.
+pub(super) fn or_told<T>(object: &Object, result: Result<T, ObjectError>) -> Result<Option<T>, ObjectError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_of_one() => {
+            eprintln!("{}: {error}", object.full_name());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn what(named: &Named, namespace: Option<&str>) -> String {
     match namespace {
         Some(namespace) => format!("{} {} in the namespace {namespace}", named.kind.name(), named.name),
@@ -143,7 +190,7 @@ impl Cluster {
     pub(super) async fn get(&self, named: &Named) -> Result<Object, ObjectError> {
         let what = format!("read {named}");
         let found = within(&what, self.api(named.kind, &self.here()).get(&named.name)).await;
-        found.map(|found| Object::new(named.kind, found)).map_err(|error| self.missing(error, named))
+        found.map(|found| Object::new(named.kind, found)).map_err(|failed| failed.of(named, Some(&self.namespace)))
     }
 
     /// All of a kind, page by page.
@@ -191,7 +238,7 @@ impl Cluster {
     /// Merges `patch` into the object, if it is still the same one; with `exactly`, if nothing has changed in it.
     pub(super) async fn merge(&self, object: &Object, mut patch: Value, exactly: bool) -> Result<Object, ObjectError> {
         let named = object.named();
-        // The apiserver refuses a patch (409) whose uid or resourceVersion is not the object's.
+        // The apiserver refuses a patch (409, 422) whose uid or resourceVersion is not the object's.
         let test = json!({"uid": object.meta.uid, "resourceVersion": object.meta.resource_version});
         let kept = |field: &str| exactly || field == "uid";
         if let (Some(fields), Value::Object(test)) = (patch.as_object_mut(), test) {
@@ -204,7 +251,8 @@ impl Cluster {
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let api = self.api(object.kind, &scope);
         let changed = within(&format!("change {named}"), api.patch(&named.name, &params, &Patch::Merge(patch))).await;
-        changed.map(|changed| Object::new(object.kind, changed)).map_err(|error| self.missing(error, &named))
+        let namespace = object.meta.namespace.as_deref();
+        changed.map(|changed| Object::new(object.kind, changed)).map_err(|failed| failed.of(&named, namespace))
     }
 
     /// The object again; `None` where it is gone, or another one has its name.
@@ -217,14 +265,6 @@ impl Cluster {
             Err(failed) => Err(failed.explained(object.kind)),
         }
     }
-
-    fn missing(&self, failed: Failed, named: &Named) -> ObjectError {
-        if failed.is_not_found() {
-            let namespace = named.kind.is_namespaced().then(|| self.namespace.clone());
-            return ObjectError::NotFound(named.clone(), namespace);
-        }
-        failed.explained(named.kind)
-    }
 }
 
 /// A call that failed, before it is known what a 404 means.
@@ -235,13 +275,22 @@ pub(super) struct Failed {
 
 impl Failed {
     /// The kind is there, and no such object. Where the kind is not, the apiserver's 404 names no object.
-    fn is_not_found(&self) -> bool {
+    pub(super) fn is_not_found(&self) -> bool {
         match &self.error {
             Some(kube::Error::Api(status)) => {
                 status.code == 404 && status.details.as_ref().is_some_and(|details| !details.name.is_empty())
             }
             _ => false,
         }
+    }
+
+    /// In words, for a call of this object.
+    fn of(self, named: &Named, namespace: Option<&str>) -> ObjectError {
+        if self.is_not_found() {
+            let namespace = namespace.filter(|_| named.kind.is_namespaced()).map(str::to_owned);
+            return ObjectError::NotFound(named.clone(), namespace);
+        }
+        self.explained(named.kind)
     }
 
     /// In words, for a call where a 404 means that the kind is not there.
@@ -256,12 +305,19 @@ impl Failed {
                     403 => ObjectError::Forbidden { what, why },
                     404 => ObjectError::NoDefinition(kind.plural()),
                     409 => ObjectError::Changed(why),
+                    // A uid that is sent and is not the object's.
+                    422 if is_about_the_uid(&status) => ObjectError::Changed(why),
                     code => ObjectError::Refused { what, why, code },
                 }
             }
             Some(error) => ObjectError::Unreachable { why: innermost(&error) },
         }
     }
+}
+
+fn is_about_the_uid(status: &Status) -> bool {
+    let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
+    causes.iter().any(|cause| cause.field == "metadata.uid")
 }
 
 /// What lies at the bottom of an error: what is around it says little.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Error;
-use super::objects::{Cluster, ObjectError, WhereArgs, WhichArgs, block_on};
+use super::objects::{Cluster, ObjectError, WhereArgs, WhichArgs, block_on, or_told};
 use super::plugin::Program;
 use super::waiting::{Asked, WaitArgs, wait};
 use crate::api::REQUESTED_AT;
@@ -38,9 +38,13 @@ pub(super) fn run(args: &ReconcileArgs, program: Program, out: &mut impl Write) 
         // Any new value will do; the operator echoes it.
         let at = Timestamp::now().to_string();
         let mut asked = Vec::with_capacity(objects.len());
+        let mut went_well = true;
         for object in objects {
-            let changed =
-                cluster.merge(&object, json!({"metadata": {"annotations": {REQUESTED_AT: at}}}), false).await?;
+            let patch = json!({"metadata": {"annotations": {REQUESTED_AT: at}}});
+            let Some(changed) = or_told(&object, cluster.merge(&object, patch, false).await)? else {
+                went_well = false;
+                continue;
+            };
             if args.waiting.wait {
                 eprintln!("{}: asked for", changed.full_name());
                 asked.push((changed, Asked::Reconcile(at.clone())));
@@ -54,7 +58,7 @@ pub(super) fn run(args: &ReconcileArgs, program: Program, out: &mut impl Write) 
             };
             writeln!(out, "{name}: asked for; {then}")?;
         }
-        let went_well = wait(&cluster, asked, &args.waiting, program, out).await?;
+        went_well &= wait(&cluster, asked, &args.waiting, program, out).await?;
         Ok(if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }

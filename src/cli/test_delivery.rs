@@ -28,8 +28,8 @@ pub struct TestDeliveryArgs {
     /// The Webhook
     #[arg(value_name = "NAMESPACE/NAME")]
     pub webhook: ObjectName,
-    /// Kubeconfig file; who it is for must be able to read the Webhook and its Secrets [default: in-cluster, else
-    /// $KUBECONFIG, else ~/.kube/config]
+    /// Kubeconfig file; who it is for must be able to read the Webhook and its Secrets [default: $KUBECONFIG,
+    /// else ~/.kube/config, else in-cluster]
     #[arg(long, env = "ORION_OPERATOR_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Form of the output

@@ -215,11 +215,11 @@ fn ways_out(view: &View<'_>, why: &str, candidates: &[&str]) -> String {
         ));
     } else {
         message.push_str(&match candidates {
-            [] => format!("If it exists at Orion: {}", kubectl("adopt=<id>")),
+            [] => format!("If it exists at Orion: {}", kubectl(settle::ADOPT)),
             ids => {
                 let shown: Vec<&str> = ids.iter().take(CANDIDATES_SHOWN).copied().collect();
                 let more = if ids.len() > shown.len() { " and others" } else { "" };
-                format!("If one of {}{more} is it: {}", shown.join(", "), kubectl("adopt=<id>"))
+                format!("If one of {}{more} is it: {}", shown.join(", "), kubectl(settle::ADOPT))
             }
         });
         match view.open_attempt() {

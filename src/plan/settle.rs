@@ -9,7 +9,7 @@ use super::step::{Guard, Settlement, Step, Verdict};
 use super::view::View;
 use crate::api::{
     AppliedSecret, Failure, FailureClass, REQUESTED_AT, RESOLVE, Readiness, Reason, State, Support, WebhookStatus,
-    conditions, ready_condition,
+    conditions, ready_condition, shell_word,
 };
 
 /// The least wait after a failure.
@@ -65,8 +65,12 @@ pub(super) fn readiness(view: &View<'_>, reason: Reason, message: impl Into<Stri
     Readiness { reason, message, deleting: view.is_deleting() }
 }
 
-/// The command by which a person decides, ready to paste.
+/// A decision that still needs an id.
+pub(super) const ADOPT: &str = "adopt=<id>";
+
+/// The command by which a person decides, ready to paste. Tokens and ids are what others have written.
 pub(super) fn annotate_command(view: &View<'_>, value: &str) -> String {
+    let value = if value == ADOPT { value.to_owned() } else { shell_word(value) };
     format!(
         "kubectl annotate webhook -n {} {} {RESOLVE}={value} --overwrite",
         view.webhook.metadata.namespace.as_deref().unwrap_or("default"),

@@ -122,9 +122,15 @@ impl Cluster {
         let mut command = Command::new(env!("CARGO_BIN_EXE_orion-operator"));
         command.env_clear().env("KUBECONFIG", kubeconfig).args(&arguments).stdin(Stdio::null());
         for variable in pod["containers"][0]["env"].as_array().map_or(&[][..], Vec::as_slice) {
-            let from = &variable["valueFrom"]["secretKeyRef"];
-            let value = self.secret(from["name"].as_str().unwrap(), from["key"].as_str().unwrap()).await;
-            command.env(variable["name"].as_str().unwrap(), String::from_utf8(value).unwrap());
+            let value = match variable["value"].as_str() {
+                Some(value) => value.replace(&path, &here),
+                None => {
+                    let from = &variable["valueFrom"]["secretKeyRef"];
+                    let value = self.secret(from["name"].as_str().unwrap(), from["key"].as_str().unwrap()).await;
+                    String::from_utf8(value).unwrap()
+                }
+            };
+            command.env(variable["name"].as_str().unwrap(), value);
         }
         command
             .stdout(std::fs::File::create(&log).unwrap())

@@ -81,6 +81,11 @@ fn a_cluster_is_put_right_step_by_step() {
         let through = found(&admin, &["--connection", "team-a/acme"]).await;
         through.fails("crds", &["not installed"]).says("connection", "skipped", &["needs crds"]);
 
+        // Who may not read definitions is told as well, by what the apiserver serves.
+        plane.kubectl_ok(&["create", "serviceaccount", "nobody", "-n", "default"]).await.unwrap();
+        let nobody = plane.service_account_kubeconfig("default", "nobody").await.unwrap();
+        found(&nobody, &[]).await.fails("crds", &["not installed", "clusterorionconnections.orion-operator.dev"]);
+
         plane.install_crds(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/crds"))).await.unwrap();
         let no_rights = found(&admin, of_the_operator).await;
         no_rights.says("crds", "ok", &["3 definitions, with v1alpha1 as this build brings it"]);
@@ -100,7 +105,11 @@ fn a_cluster_is_put_right_step_by_step() {
         found(&admin, &[]).await.passes().says("rbac", "ok", &["who runs this has all"]);
         let operator = plane.service_account_kubeconfig("orion-system", "orion-operator").await.unwrap();
         let itself = found(&operator, &[]).await;
-        itself.passes().says("crds", "warn", &["may not read"]).says("rbac", "ok", &["who runs this has all"]);
+        itself.passes().says("crds", "warn", &["is served", "may not read"]).says(
+            "rbac",
+            "ok",
+            &["who runs this has all"],
+        );
         found(&operator, of_the_operator).await.passes().says("rbac", "warn", &["cannot be asked"]);
 
         // One right less.

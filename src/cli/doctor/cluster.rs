@@ -1,5 +1,7 @@
 //! The cluster: from what the apiserver says to lines. Pure.
 
+use std::collections::HashSet;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::ResourceExt;
 use serde_json::Value;
@@ -15,11 +17,14 @@ pub(super) enum Found<T> {
     Missing,
     /// Whoever runs this may not read it.
     Forbidden,
+    /// The same, and the apiserver serves it.
+    Served,
     /// The apiserver's trouble.
     Failed(String),
 }
 
-const APPLY: &str = "orion-operator crds | kubectl apply --server-side -f -";
+/// How they are installed.
+pub(super) const APPLY: &str = "orion-operator crds | kubectl apply --server-side -f -";
 
 /// Whether the definitions are those of this build. One line, for the first trouble.
 pub(super) fn crds(all: &[(CustomResourceDefinition, Found<CustomResourceDefinition>)]) -> Line {
@@ -43,6 +48,14 @@ pub(super) fn crds(all: &[(CustomResourceDefinition, Found<CustomResourceDefinit
             "Ask with a kubeconfig of somebody who may. The operator itself need not read them",
         );
     }
+    let served = names(|found| matches!(found, Found::Served));
+    if !served.is_empty() {
+        return Line::warn(
+            check,
+            format!("{VERSION} is served, but you may not read the definitions {} to compare them", served.join(", ")),
+            "Ask with a kubeconfig of somebody who may. The operator itself need not read them",
+        );
+    }
     for (ours, found) in all {
         let name = ours.name_any();
         match found {
@@ -52,7 +65,7 @@ pub(super) fn crds(all: &[(CustomResourceDefinition, Found<CustomResourceDefinit
                 }
             }
             Found::Failed(why) => return Line::fail(check, format!("{name}: {why}"), "Run this again"),
-            Found::Missing | Found::Forbidden => {}
+            Found::Missing | Found::Forbidden | Found::Served => {}
         }
     }
     Line::ok(check, format!("{} definitions, with {VERSION} as this build brings it", all.len()))
@@ -152,7 +165,7 @@ pub(super) fn questions(rights: &[Right], watched: Option<&[String]>, own: &str)
         };
         places.into_iter().map(move |place| (right, place))
     });
-    all.flat_map(|(right, namespace)| {
+    let all = all.flat_map(|(right, namespace)| {
         right.resources.iter().flat_map(move |resource| {
             let namespace = namespace.clone();
             let (resource, subresource) = match resource.split_once('/') {
@@ -170,8 +183,10 @@ pub(super) fn questions(rights: &[Right], watched: Option<&[String]>, own: &str)
                 place: right.place,
             })
         })
-    })
-    .collect()
+    });
+    // The operator's own namespace may be a watched one.
+    let mut known = HashSet::new();
+    all.filter(|it| known.insert((it.group, it.resource, it.subresource, it.verb, it.namespace.clone()))).collect()
 }
 
 /// The answer to a question.
@@ -186,17 +201,13 @@ pub(super) enum Answer {
 /// What the answers come to. `who`: the user whose rights they are; `is_other`: it is not the one who runs this.
 pub(super) fn rbac(who: &str, is_other: bool, answers: &[(Question, Answer)]) -> Vec<Line> {
     let check = Check::Rbac;
-    if let Some(why) = answers.iter().find_map(|(_, answer)| match answer {
-        Answer::Unknown(why) => Some(why),
-        Answer::May | Answer::MayNot => None,
-    }) {
-        let todo = if is_other {
-            "Ask with a kubeconfig that may create subjectaccessreviews, as an admin's"
-        } else {
-            "Run this again"
-        };
-        return vec![Line::warn(check, format!("the rights of {who} cannot be asked: {why}"), todo)];
-    }
+    let unknown: Vec<&String> = answers
+        .iter()
+        .filter_map(|(_, answer)| match answer {
+            Answer::Unknown(why) => Some(why),
+            Answer::May | Answer::MayNot => None,
+        })
+        .collect();
     let missing = |is_leading: bool| {
         let mut missing: Vec<(String, Vec<&str>)> = Vec::new();
         let lacking = answers.iter().filter(|(_, answer)| *answer == Answer::MayNot);
@@ -217,6 +228,19 @@ pub(super) fn rbac(who: &str, is_other: bool, answers: &[(Question, Answer)]) ->
     let mut lines: Vec<Line> = missing(false).map(|found| Line::fail(check, found, todo)).collect();
     let elected = "That is for --leader-elect only: without it nothing is missing";
     lines.extend(missing(true).map(|found| Line::warn(check, found, elected)));
+    if let Some(why) = unknown.first() {
+        let todo = if is_other {
+            "Ask with a kubeconfig that may create subjectaccessreviews, as an admin's"
+        } else {
+            "Run this again"
+        };
+        let found = if unknown.len() == answers.len() {
+            format!("the rights of {who} cannot be asked: {why}")
+        } else {
+            format!("{} of {} rights of {who} cannot be asked: {why}", unknown.len(), answers.len())
+        };
+        lines.push(Line::warn(check, found, todo));
+    }
     if lines.is_empty() {
         lines.push(Line::ok(check, format!("{who} has all {} rights that the operator needs", answers.len())));
     }
@@ -299,7 +323,8 @@ mod tests {
         };
         for (found, status, words) in [
             (Found::Missing, Fail, "not installed: orionconnections.orion-operator.dev"),
-            (Found::Forbidden, Warn, "may not read"),
+            (Found::Forbidden, Warn, "you may not read"),
+            (Found::Served, Warn, "v1alpha1 is served, but you may not read"),
             (Found::Failed("no answer".into()), Fail, "no answer"),
         ] {
             let line = with(found);
@@ -325,6 +350,12 @@ mod tests {
         }
         assert!(has(&some, "namespaces in own", "get"));
         assert!(some.iter().all(|(on, _)| !on.contains("cluster")), "{some:?}");
+        let mut own_too: Vec<_> =
+            questions(RIGHTS, Some(&watched), "a").iter().map(|question| (question.on(), question.verb)).collect();
+        let count = own_too.len();
+        own_too.sort_unstable();
+        own_too.dedup();
+        assert_eq!(own_too.len(), count);
         let asked = questions(RIGHTS, Some(&watched), "own");
         assert!(asked.iter().all(|it| it.name == it.namespace.clone().filter(|_| it.resource == "namespaces")));
     }
@@ -347,6 +378,18 @@ mod tests {
         assert!(no_leases.len() == 1 && no_leases[0].status == Status::Warn, "{no_leases:?}");
         let unknown = rbac("ada", true, &answered(|_| Answer::Unknown("Forbidden (403)".into())));
         assert!(unknown.len() == 1 && unknown[0].status == Status::Warn, "{unknown:?}");
+        let some = rbac(
+            "ada",
+            true,
+            &answered(|it| match it.resource {
+                "secrets" => Answer::MayNot,
+                "events" => Answer::Unknown("no answer".into()),
+                _ => Answer::May,
+            }),
+        );
+        let told: Vec<_> = some.iter().map(|line| (line.status, line.found.as_str())).collect();
+        assert_eq!(told[0], (Status::Fail, "ada may not get, list, watch secrets in the cluster"));
+        assert!(told.len() == 2 && told[1].0 == Status::Warn && told[1].1.contains("cannot be asked"), "{told:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::cluster::APPLY;
 use super::line::{Check, Line};
 use crate::api::{ConnectionStatus, ready_condition};
 
@@ -42,8 +43,13 @@ impl fmt::Display for ConnectionPath {
 /// What was read of it.
 #[derive(Clone, Debug)]
 pub(super) enum Seen {
-    There { url: String, status: Option<ConnectionStatus> },
+    There {
+        url: String,
+        status: Option<ConnectionStatus>,
+    },
     Missing,
+    /// The apiserver does not know its kind.
+    NoDefinition,
     Forbidden,
     Failed(String),
 }
@@ -75,6 +81,13 @@ pub(super) fn told(path: &ConnectionPath, seen: &Seen) -> Line {
             check,
             format!("there is no {path}"),
             "Create it, or correct the name: kubectl get oconn,coconn -A",
+        ),
+        Seen::NoDefinition => Line::fail(
+            check,
+            format!(
+                "this cluster does not know the kind of the {path}: the operator's definitions are not installed here"
+            ),
+            format!("Install them: {APPLY}; or give another --kubeconfig"),
         ),
         Seen::Forbidden => Line::fail(
             check,
@@ -133,6 +146,7 @@ mod tests {
             (there(Some(ready("False"))), Warn, "not Ready: Unauthorized"),
             (there(None), Warn, "no operator has said"),
             (Seen::Missing, Fail, "there is no OrionConnection team-a/acme"),
+            (Seen::NoDefinition, Fail, "does not know the kind of the OrionConnection team-a/acme"),
             (Seen::Forbidden, Fail, "may not read"),
             (Seen::Failed("no answer".into()), Fail, "no answer"),
         ] {

@@ -1,6 +1,6 @@
 //! Which decisions a Webhook leaves to a person, and what each does: the pure part of `resolve`.
 
-use crate::api::{FINALIZER, Reason};
+use crate::api::{FINALIZER, Reason, shell_quoted, shell_word};
 use crate::cli::objects::Object;
 use crate::cli::plugin::Program;
 use crate::cli::printable;
@@ -27,6 +27,14 @@ impl Way {
             Self::Retry(token) => format!("retry={token}"),
             Self::Recreate(id) => format!("recreate={id}"),
             Self::Abandon => "abandon".to_owned(),
+        }
+    }
+
+    /// As it is to be typed. Tokens and ids are what others have written.
+    fn typed(&self) -> String {
+        match self {
+            Self::Adopt => self.value(),
+            Self::Retry(_) | Self::Recreate(_) | Self::Abandon => shell_word(&printable(&self.value())),
         }
     }
 
@@ -83,11 +91,11 @@ pub(super) fn told(object: &Object, open: &[Way], program: Program) -> String {
         [..] => format!("{name} is {reason}: {message}\n\nWhat you can decide:\n"),
     };
     for way in open {
-        let does = way.does();
+        let does = printable(&way.does());
         text.push_str(&format!(
-            "  {program} resolve {} '{}'\n      {does}\n",
+            "  {program} resolve {} {}\n      {does}\n",
             object.argument(),
-            printable(&way.value())
+            shell_quoted(&printable(&way.value()))
         ));
     }
     if let Some(value) = object.decision() {
@@ -113,7 +121,7 @@ pub(super) fn chosen(object: &Object, open: &[Way], given: &str, program: Progra
         let id = value.split_once('=').map_or("", |(_, id)| id);
         return Ok(Choice { value: value.to_owned(), does: way.does().replace("<id>", id) });
     }
-    let fitting: Vec<String> = open.iter().map(|way| printable(&way.value())).collect();
+    let fitting: Vec<String> = open.iter().map(Way::typed).collect();
     let (reason, _) = said(object);
     Err(match fitting.as_slice() {
         [] => format!(
@@ -240,5 +248,19 @@ What you can decide:
       the create took no effect: one is sent again. If it did take effect, there are two webhooks then
 "
         );
+    }
+
+    #[test]
+    fn what_others_wrote_runs_nothing_when_it_is_pasted() {
+        let attempt =
+            json!({"metadata": {"annotations": {"orion-operator.dev/create-attempt": "x';a\u{202e}b;'$(id)"}}});
+        let unresolved = object(Some("CreateUnresolved"), attempt);
+        let ways = open(&unresolved);
+        for text in [
+            told(&unresolved, &ways, Program::Plugin),
+            chosen(&unresolved, &ways, "abandon", Program::Plugin).unwrap_err(),
+        ] {
+            assert!(text.contains("'retry=x'\\'';a\u{fffd}b;'\\''$(id)'"), "{text}");
+        }
     }
 }

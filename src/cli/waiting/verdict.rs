@@ -37,6 +37,11 @@ pub(super) fn verdict(object: Option<&Object>, asked: &Asked, program: Program) 
     if object.is_deleting() {
         return Verdict::Waiting(format!("is being deleted. {}", said(object)));
     }
+    if let (Asked::Decision { value, .. }, Some(other)) = (asked, object.decision())
+        && other != value
+    {
+        return Verdict::Failed(format!("somebody has decided otherwise meanwhile: {}", printable(other)));
+    }
     if !is_answered(object, asked) {
         return match asked {
             Asked::Decision { value, .. } if said(object).contains(&format!("{value} fits nothing")) => {
@@ -165,6 +170,16 @@ mod tests {
             (object(1, "False", "Suspended", plain()), &Asked::Change, "waiting"),
             (object(2, "True", "Synced", plain()), &Asked::Change, "done"),
             (object(2, "False", "CreateUnresolved", decided.clone()), &decision("m"), "waiting"),
+            (
+                object(
+                    2,
+                    "False",
+                    "CreateUnresolved",
+                    json!({"metadata": {"annotations": {"orion-operator.dev/resolve": "adopt=wh_1"}}}),
+                ),
+                &decision("m"),
+                "failed",
+            ),
             (object(2, "False", "CreateUnresolved", plain()), &decision("m"), "waiting"),
             (object(2, "False", "CreateUnresolved", plain()), &decision("before"), "failed"),
             (object(2, "False", "CreateUnresolved", misfit), &decision("m"), "failed"),

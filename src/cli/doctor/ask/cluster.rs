@@ -14,11 +14,14 @@ use super::super::connection::{self, ConnectionPath, Seen};
 use super::super::line::{Check, Line};
 use crate::api::rbac::RIGHTS;
 use crate::api::{ClusterOrionConnection, OrionConnection, crds};
-use crate::cli::cluster::{APISERVER_TIMEOUT, ClusterArgs, InstallationArgs};
+use crate::cli::cluster::{APISERVER_TIMEOUT, ClusterArgs, ClusterError, InstallationArgs};
+use crate::cli::objects::{self, Failed, Kind, ObjectError};
 use crate::cli::test_delivery::ObjectName;
 use crate::controller::{ApiError, ConnectionKey, connection_config, within};
 use crate::orion::{ConnectionConfig, Reach};
 
+/// What the definitions serve.
+const OURS: &str = "orion-operator.dev/v1alpha1";
 /// Questions at once.
 const AT_ONCE: usize = 8;
 
@@ -27,10 +30,14 @@ pub(in super::super) async fn reach(args: &InstallationArgs, is_wanted: bool) ->
     let check = Check::Cluster;
     let client = match args.client().await {
         Ok(client) => client,
-        Err(error) if is_wanted => {
-            return (None, Line::fail(check, error.to_string(), "Give --kubeconfig FILE with one that can be used"));
+        Err(ClusterError::NoCluster) if !is_wanted => {
+            return (None, Line::skipped(check, "there is no kubeconfig, so nothing is said of a cluster"));
         }
-        Err(_) => return (None, Line::skipped(check, "there is no kubeconfig, so nothing is said of a cluster")),
+        Err(error) => {
+            let line = if is_wanted { Line::fail } else { Line::warn };
+            let todo = "Give one that can be used: --kubeconfig FILE, or $KUBECONFIG";
+            return (None, line(check, error.to_string(), todo.to_owned()));
+        }
     };
     match within(APISERVER_TIMEOUT, "tell its version", client.apiserver_version()).await {
         Ok(version) => {
@@ -60,7 +67,24 @@ pub(in super::super) async fn definitions(client: &Client) -> Line {
         };
         all.push((ours, found));
     }
+    if all.iter().any(|(_, found)| matches!(found, Found::Forbidden)) {
+        discover(client, &mut all).await;
+    }
     cluster::crds(&all)
+}
+
+/// Everybody may ask what is served: also the operator's own ServiceAccount, which may not read definitions.
+async fn discover(client: &Client, all: &mut [(CustomResourceDefinition, Found<CustomResourceDefinition>)]) {
+    let call = client.list_api_group_resources(OURS);
+    let served: Vec<String> = match within(APISERVER_TIMEOUT, "tell what it serves", call).await {
+        Ok(list) => list.resources.into_iter().map(|resource| resource.name).collect(),
+        // Of a 404: nothing of ours is there.
+        Err(ApiError::Changed) => Vec::new(),
+        Err(ApiError::Refused { .. } | ApiError::Timeout { .. } | ApiError::Unreachable { .. }) => return,
+    };
+    for (ours, found) in all.iter_mut().filter(|(_, found)| matches!(found, Found::Forbidden)) {
+        *found = if served.contains(&ours.spec.names.plural) { Found::Served } else { Found::Missing };
+    }
 }
 
 /// Which installation this is.
@@ -141,32 +165,45 @@ pub(in super::super) async fn connection(
     let (found, key, namespace, reach) = match &path.namespace {
         Some(namespace) => {
             let api: Api<OrionConnection> = Api::namespaced(client.clone(), namespace);
-            let found = within(APISERVER_TIMEOUT, "get the OrionConnection", api.get_opt(&path.name)).await;
-            let found = found.map(|found| found.map(|it| (it.spec, it.status)));
+            let found = objects::within("get the OrionConnection", api.get(&path.name)).await;
+            let found = found.map(|it| (it.spec, it.status)).map_err(|failed| unread(failed, Kind::Connection));
             let key = ConnectionKey::Namespaced { namespace: namespace.clone(), name: path.name.clone() };
             let reach = if allow_insecure { Reach::Anywhere } else { Reach::PublicOnly };
             (found, key, namespace.as_str(), reach)
         }
         None => {
             let api: Api<ClusterOrionConnection> = Api::all(client.clone());
-            let found = within(APISERVER_TIMEOUT, "get the ClusterOrionConnection", api.get_opt(&path.name)).await;
-            let found = found.map(|found| found.map(|it| (it.spec.connection, it.status)));
+            let found = objects::within("get the ClusterOrionConnection", api.get(&path.name)).await;
+            let found = found.map(|it| (it.spec.connection, it.status));
+            let found = found.map_err(|failed| unread(failed, Kind::ClusterConnection));
             (found, ConnectionKey::Cluster { name: path.name.clone() }, own, Reach::Anywhere)
         }
     };
-    let seen = match &found {
-        Ok(Some((spec, status))) => Seen::There { url: spec.url.clone(), status: status.clone() },
-        Ok(None) => Seen::Missing,
-        Err(ApiError::Refused { code: 403, .. }) => Seen::Forbidden,
-        Err(error) => Seen::Failed(error.to_string()),
+    let (spec, status) = match found {
+        Ok(found) => found,
+        Err(seen) => return (None, vec![connection::told(path, &seen)]),
     };
-    let mut lines = vec![connection::told(path, &seen)];
-    let Ok(Some((spec, _))) = found else { return (None, lines) };
+    let mut lines = vec![connection::told(path, &Seen::There { url: spec.url.clone(), status })];
     match connection_config(client, APISERVER_TIMEOUT, &spec, &key, namespace, reach).await {
         Ok(config) => (Some((config, spec.is_marking())), lines),
         Err(why) => {
             lines.push(connection::unusable(&why));
             (None, lines)
         }
+    }
+}
+
+/// Why a connection was not read.
+fn unread(failed: Failed, kind: Kind) -> Seen {
+    if failed.is_not_found() {
+        return Seen::Missing;
+    }
+    let error = failed.explained(kind);
+    if matches!(error, ObjectError::NoDefinition(_)) {
+        Seen::NoDefinition
+    } else if matches!(error, ObjectError::Forbidden { .. }) {
+        Seen::Forbidden
+    } else {
+        Seen::Failed(error.to_string())
     }
 }

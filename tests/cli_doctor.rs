@@ -142,7 +142,7 @@ async fn a_post_only_api_is_named() {
         let sim = sim(lacking).await;
         let found = place.look(&sim.url(), &["--write"]).await;
         found.passes().says("list", "warn", &["POST-only API", "CreateUnresolved"]);
-        found.says("api", "ok", &["cannot be listed"]).says("write", "skipped", &["could not be removed"]);
+        found.says("api", "ok", &["cannot be listed"]).says("write", "skipped", &["might stay"]);
         if openapi == OpenApi::Root {
             found.says("delete", "warn", &["DeleteUnsupported"]).says("update", "warn", &["UpdateUnsupported"]);
         }
@@ -211,9 +211,69 @@ async fn without_a_document_only_what_was_seen_is_said() {
     let found = place.look(&sim.url(), &[]).await;
     found.passes().says("list", "ok", &["it has shown"]).says("get", "ok", &["it has shown"]);
     found.says("update", "skipped", &["not tried"]).says("delete", "skipped", &["not tried"]);
-    let written = place.look(&sim.url(), &["--write"]).await;
+    let refused = place.look(&sim.url(), &["--write"]).await;
+    refused.passes().says("write", "skipped", &["might stay", "--even-if-it-stays"]);
+    reads_only(&sim);
+    let written = place.look(&sim.url(), &["--write", "--even-if-it-stays"]).await;
     written.passes().says("update", "ok", &["it has shown"]).says("delete", "ok", &["it has shown"]);
     reads_only_but_for_one(&sim);
+    // What stays is not to be deleted by a DELETE that is not there.
+    sim.config(|config| config.delete = false);
+    let stays = place.look(&sim.url(), &["--write", "--even-if-it-stays"]).await;
+    stays.fails("cleanup", &["is left at Orion", "405", "presence name orion-operator-doctor-"]);
+    assert!(!stays.all.to_string().contains("curl"), "{:#?}", stays.lines());
+}
+
+/// An Orion may answer a POST with a webhook that it has already.
+#[tokio::test]
+async fn a_webhook_of_somebody_else_is_never_touched() {
+    let (place, sim) = (Place::new(), sim(|_| {}).await);
+    let id = sim.insert(webhook());
+    let before = sim.webhooks();
+    let body = json!({"id": id}).to_string();
+    let answer = Action::Answer { status: 200, content_type: "application/json".into(), body, effect: false };
+    sim.add_fault(Fault::on(Operation::Create, answer));
+    let found = place.look(&sim.url(), &["--write"]).await;
+    found.fails("write", &[&id, "was there before"]).says("cleanup", "warn", &[&id, "neither changed nor deleted"]);
+    // The same where no list says what was there.
+    sim.config(|config| config.list = false);
+    let found = place.look(&sim.url(), &["--write"]).await;
+    found.fails("write", &[&id, "another presence name"]).says("cleanup", "warn", &["neither changed nor deleted"]);
+    let changes: Vec<Operation> = sim.requests().iter().map(|request| request.operation).collect();
+    assert!(
+        !changes.iter().any(|it| matches!(it, Operation::Put | Operation::Patch | Operation::Delete)),
+        "{changes:?}"
+    );
+    assert_eq!(format!("{:?}", sim.webhooks()), format!("{before:?}"));
+    // One that is not shown may be anybody's.
+    sim.add_fault(Fault::on(Operation::Get, Action::status(500)));
+    place.look(&sim.url(), &["--write"]).await.fails("write", &["but not read"]).says(
+        "cleanup",
+        "fail",
+        &["not deleted"],
+    );
+    assert_eq!((sim.count(Operation::Delete), sim.webhooks().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn whether_it_is_gone_is_only_said_where_it_was_seen() {
+    let (place, sim) = (Place::new(), sim(|_| {}).await);
+    sim.config(|config| (config.put, config.patch) = (false, false));
+    // It is read by its id once before it is deleted, and once after.
+    let fault = Fault::on(Operation::Delete, Action::LatencyAfterEffectMs(300)).once();
+    sim.add_fault(fault);
+    let (url, looking) = (sim.url(), Place::new());
+    let looking = tokio::spawn(async move { looking.look(&url, &["--write"]).await });
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while sim.count(Operation::Delete) == 0 {
+        assert!(Instant::now() < deadline, "it deletes what it made");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    sim.add_fault(Fault::on(Operation::Get, Action::status(500)));
+    looking.await.unwrap().passes().says("cleanup", "warn", &["was not seen"]);
+    assert!(sim.webhooks().is_empty());
+    sim.clear_faults();
+    place.look(&sim.url(), &["--write"]).await.passes().says("cleanup", "ok", &["is gone"]);
 }
 
 fn reads_only_but_for_one(sim: &Sim) {
@@ -360,25 +420,56 @@ async fn the_page_shows_what_is_printed() {
     assert_eq!(without_addresses(&told), without_addresses(example));
 }
 
-#[tokio::test]
-async fn ctrl_c_removes_what_was_made() {
-    let (place, sim) = (Place::new(), sim(|_| {}).await);
-    sim.add_fault(Fault::on(Operation::Get, Action::Stall).once());
-    let (url, token) = (sim.url(), place.path("token"));
-    let mut command =
-        place.command(&["--orion-url", &url, "--orion-token-file", &token, "--write", "--output", "json"]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while sim.count(Operation::Get) == 0 {
-        assert!(Instant::now() < deadline, "it reads what it made");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(sim.webhooks().len(), 1);
+fn kill(child: &tokio::process::Child, signal: &str) {
     let id = child.id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    let found = Found::new(&child.wait_with_output().await.unwrap());
-    found.says("write", "skipped", &["interrupted"]).says("cleanup", "ok", &["gone"]);
-    assert!(sim.webhooks().is_empty());
+    assert!(std::process::Command::new("kill").args([signal, &id]).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_signal_removes_what_was_made() {
+    let (place, sim) = (Place::new(), sim(|_| {}).await);
+    let (url, token) = (sim.url(), place.path("token"));
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        sim.add_fault(Fault::on(Operation::Get, Action::Stall).once());
+        let reads = sim.count(Operation::Get);
+        let mut command =
+            place.command(&["--orion-url", &url, "--orion-token-file", &token, "--write", "--output", "json"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while sim.count(Operation::Get) == reads {
+            assert!(Instant::now() < deadline, "it reads what it made");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let name = sim.webhooks()[0].presence_name.clone();
+        kill(&child, signal);
+        let output = child.wait_with_output().await.unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).contains(&name), "it is told: {output:?}");
+        let found = Found::new(&output);
+        found.fails("write", &["interrupted"]).says("cleanup", "ok", &["gone"]);
+        assert!(sim.webhooks().is_empty());
+        sim.clear_faults();
+    }
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_once_nothing_is_to_be_removed() {
+    let (place, sim) = (Place::new(), sim(|_| {}).await);
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", silent.local_addr().unwrap());
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}], "users": [{"name": "a", "user": {}}],
+        "clusters": [{"name": "a", "cluster": {"server": server}}],
+    });
+    let (file, url, token) = (place.file("kubeconfig", &kubeconfig.to_string()), sim.url(), place.path("token"));
+    let mut command =
+        place.command(&["--orion-url", &url, "--orion-token-file", &token, "--write", "--kubeconfig", &file]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let asked = tokio::time::timeout(Duration::from_secs(30), silent.accept()).await.unwrap().unwrap();
+    kill(&child, "-INT");
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!((output.status.code(), sim.webhooks().len()), (Some(130), 0), "{output:?}");
+    drop(asked);
 }
 
 /// `script` gives the program a terminal.

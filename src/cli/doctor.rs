@@ -52,6 +52,9 @@ pub struct DoctorArgs {
     /// Make a webhook at Orion, look what becomes of it, and delete it. Without this nothing is changed anywhere
     #[arg(long)]
     pub write: bool,
+    /// Make it even where nothing shows that it can be deleted: it may stay at Orion
+    #[arg(long, requires = "write")]
+    pub even_if_it_stays: bool,
     /// The user of that webhook
     #[arg(long, value_name = "ID", requires = "write", default_value = "orion-operator-doctor")]
     pub user_id: String,
@@ -187,6 +190,7 @@ async fn orion(args: &DoctorArgs, config: ConnectionConfig, is_marking: bool, na
                 names,
                 is_marking,
                 write_for: args.write.then_some(args.user_id.as_str()),
+                may_stay: args.even_if_it_stays,
             };
             ask::orion::ask(&client, &ear, &wanted, lines).await;
         }

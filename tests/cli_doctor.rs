@@ -95,7 +95,11 @@ async fn a_wrong_path_is_named() {
     found.fails("api", &["/v2/webhooks/ (404)", "Put /v1alpha into --orion-path-prefix"]);
     sim.config(|config| config.openapi = OpenApi::Off);
     let found = place.look(&sim.url(), &["--orion-path-prefix", "/v2"]).await;
-    found.fails("api", &["/v2/webhooks/ (404)", "Correct --orion-path-prefix"]);
+    found.passes().says(
+        "api",
+        "warn",
+        &["/v2/webhooks/ (404)", "or this Orion cannot list webhooks", "Correct --orion-path-prefix"],
+    );
     let (user, password) = (place.path("user"), place.path("password"));
     let files = ["--orion-username-file", user.as_str(), "--orion-password-file", password.as_str()];
     let login = [&files[..], &["--orion-login-path", "/v1alpha/login"]];
@@ -129,6 +133,35 @@ async fn wrong_credentials_are_named() {
     sim.clear_faults();
     sim.add_fault(Fault::everywhere(Action::status(503)));
     place.look(&sim.url(), &[]).await.fails("http", &["503"]);
+}
+
+/// A refusal in the form of a gateway is not Orion's word about the credentials.
+#[tokio::test]
+async fn what_is_in_front_of_orion_is_not_taken_for_it() {
+    let (place, sim) = (Place::new(), sim(|_| {}).await);
+    let answers = |operation, status, body: &str| {
+        let content_type = if body.starts_with('{') { "application/json" } else { "text/html" }.to_owned();
+        sim.clear_faults();
+        sim.add_fault(Fault::on(operation, Action::Answer { status, content_type, body: body.into(), effect: false }));
+    };
+    let (json, html) = (r#"{"detail":"no"}"#, "<html>no</html>");
+    answers(Operation::List, 403, json);
+    place.look(&sim.url(), &[]).await.fails("api", &["the right to list"]).says("login", "ok", &["accepts the token"]);
+    place.look_with(&sim.url(), &[]).await.fails("login", &["none are given (403)", "Give --orion-token-file"]);
+    answers(Operation::List, 403, html);
+    let found = place.look(&sim.url(), &[]).await;
+    found.fails("api", &["something in front of Orion refuses"]).says("login", "skipped", &["not shown"]);
+    answers(Operation::List, 401, html);
+    place.look(&sim.url(), &[]).await.fails("login", &["something in front of it", "gateway"]);
+    let (user, password) = (place.path("user"), place.path("password"));
+    let files = ["--orion-username-file", user.as_str(), "--orion-password-file", password.as_str()];
+    for (body, is_in_front) in [(json, false), (html, true)] {
+        answers(Operation::Login, 401, body);
+        let found = place.look_with(&sim.url(), &files).await;
+        found.fails("login", &["does not accept the username and password"]);
+        let told = found.all.to_string();
+        assert_eq!(told.contains("something in front of it"), is_in_front, "{told}");
+    }
 }
 
 #[tokio::test]
@@ -325,6 +358,18 @@ async fn what_is_wrong_with_a_certificate_is_named() {
     }
     let gone = place.path("gone");
     place.look(&url, &["--orion-ca-file", &gone]).await.fails("connection", &["--orion-ca-file"]);
+    // None where there is TLS, in two kinds of answer.
+    let (config, _) = certificate("localhost", (-10, 100));
+    let url = in_front_of(&sim, config).await.replace("https:", "http:");
+    place.look(&url, &[]).await.fails("http", &["may speak TLS: put https into --orion-url"]);
+    sim.add_fault(Fault::everywhere(Action::Answer {
+        status: 400,
+        content_type: "text/html".into(),
+        body: "The plain HTTP request was sent to HTTPS port".into(),
+        effect: false,
+    }));
+    place.look(&sim.url(), &[]).await.fails("api", &["may speak TLS: put https into --orion-url"]);
+    sim.clear_faults();
     // TLS where there is none.
     let found = place.look(&sim.url().replace("http:", "https:"), &[]).await;
     found.fails("tls", &["port"]);
@@ -361,7 +406,19 @@ async fn a_proxy_is_told() {
     let found = Found::new(&place.run(&args, &[("HTTP_PROXY", &url)]).await);
     found.passes().says("proxy", "ok", &["go through 127.0.0.1:"]).says("dns", "ok", &["127.0.0.1"]);
     let found = Found::new(&place.run(&args, &[("HTTP_PROXY", "http://127.0.0.1:9")]).await);
-    found.fails("tcp", &["port 9", "HTTP_PROXY"]);
+    found.fails("tcp", &["port 9", "ALL_PROXY"]);
+    let found = Found::new(&place.run(&args, &[("ALL_PROXY", "socks5h://127.0.0.1:9")]).await);
+    found.fails("proxy", &["127.0.0.1:9", "SOCKS", "not supported", "NO_PROXY"]).says(
+        "dns",
+        "skipped",
+        &["needs proxy"],
+    );
+    // A proxy that lets nothing pass.
+    let args = ["--orion-url", "https://orion.nowhere.invalid", "--orion-token-file", &token, "--output", "json"];
+    let refusing = sim(|_| {}).await;
+    refusing.add_fault(Fault::everywhere(Action::status(403)));
+    let found = Found::new(&place.run(&args, &[("HTTPS_PROXY", &refusing.url())]).await);
+    found.fails("http", &["the proxy 127.0.0.1:", "NO_PROXY"]);
 }
 
 #[tokio::test]

@@ -181,13 +181,15 @@ async fn orion(args: &DoctorArgs, config: ConnectionConfig, is_marking: bool, na
         lines.push(Line::fail(Check::Connection, error.to_string(), todo));
         return skip_orion(args, lines);
     }
-    lines.extend(ask::network::ask(&config, names).await);
+    let (found, proxy) = ask::network::ask(&config, names).await;
+    lines.extend(found);
     match client {
         Ok(client) if cause(lines).is_none() => {
             let wanted = Wanted {
                 endpoint: &config.endpoint,
                 auth: &*config.auth,
                 names,
+                proxy: proxy.as_deref(),
                 is_marking,
                 write_for: args.write.then_some(args.user_id.as_str()),
                 may_stay: args.even_if_it_stays,

@@ -13,6 +13,9 @@ use crate::orion::Reach;
 /// A certificate that ends sooner is worth a word.
 pub(super) const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
+/// What names a proxy.
+const PROXIES: &str = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY";
+
 /// Where the first connection leads: to Orion's host, or to a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
@@ -25,7 +28,7 @@ pub(super) struct Target {
 
 impl Target {
     fn setting<'a>(&self, names: &'a Names) -> &'a str {
-        if self.is_proxy { "HTTPS_PROXY or HTTP_PROXY" } else { names.url }
+        if self.is_proxy { PROXIES } else { names.url }
     }
 }
 
@@ -223,11 +226,14 @@ fn refused(host: &str, why: &Refusal, has_ca: bool, url: &str, ca: &str) -> (Str
 }
 
 /// The proxy that the way leads through.
-pub(super) fn proxy(host: &str, proxy: &str) -> Line {
-    Line::ok(
-        Check::Proxy,
-        format!("calls to {host} go through {proxy}, as the environment says; NO_PROXY would except it"),
-    )
+pub(super) fn proxy(host: &str, proxy: &Target, is_socks: bool) -> Line {
+    let found =
+        format!("calls to {host} go through {}:{}, as {PROXIES} of the environment says", proxy.host, proxy.port);
+    if is_socks {
+        let todo = format!("Put the address of an HTTP proxy there, or except {host} by NO_PROXY");
+        return Line::fail(Check::Proxy, format!("{found}: a SOCKS proxy, which is not supported"), todo);
+    }
+    Line::ok(Check::Proxy, format!("{found}; NO_PROXY would except it"))
 }
 
 /// A time, for people.

@@ -65,6 +65,8 @@ pub(in super::super) struct Wanted<'a> {
     pub(in super::super) endpoint: &'a Endpoint,
     pub(in super::super) auth: &'a dyn Source,
     pub(in super::super) names: &'a Names,
+    /// The proxy in between.
+    pub(in super::super) proxy: Option<&'a str>,
     /// Webhooks of this connection are marked.
     pub(in super::super) is_marking: bool,
     /// A webhook may be made, for this user,
@@ -126,6 +128,7 @@ async fn read(orion: &HttpOrion, ear: &Ear, wanted: &Wanted<'_>) -> (Facts, Vec<
     };
     let facts = Facts {
         endpoint: wanted.endpoint.to_string(),
+        proxy: wanted.proxy.map(str::to_owned),
         given,
         heard: ear.heard().clone(),
         discovered,

@@ -13,8 +13,11 @@ use devkit::sim::{Action, Config, Fault, HeaderValues, OpenApi, Operation, Sim, 
 use orion_operator::api::{InstanceId, OWNER_HEADER};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio_rustls::rustls;
 
-use cli_doctor::support::{Found, Place, answering, certificate, certificate_below, in_front_of, sim};
+use cli_doctor::support::{
+    Found, Place, answering, certificate, certificate_below, in_front_of, self_signed, sim, wanting_one,
+};
 
 fn reads_only(sim: &Sim) {
     let changes: Vec<_> = sim.requests().into_iter().filter(|request| request.method != "GET").collect();
@@ -327,7 +330,7 @@ async fn what_is_wrong_with_a_certificate_is_named() {
         ),
         ("localhost", (-10, -3), true, Some(("fail", "has expired: 20"))),
         ("localhost", (3, 100), true, Some(("fail", "not valid yet: 20"))),
-        ("orion.example.com", (-10, 100), true, Some(("fail", "for another name"))),
+        ("orion.example.com", (-10, 100), true, Some(("fail", "for another name: orion.example.com ->"))),
     ] {
         let (config, ca) = certificate(name, days);
         let (url, ca_file) = (in_front_of(&sim, config).await, place.file("ca", &ca));
@@ -373,6 +376,30 @@ async fn what_is_wrong_with_a_certificate_is_named() {
     // TLS where there is none.
     let found = place.look(&sim.url().replace("http:", "https:"), &[]).await;
     found.fails("tls", &["port"]);
+}
+
+#[tokio::test]
+async fn certificates_of_beginners_are_named() {
+    let (place, sim) = (Place::new(), sim(|_| {}).await);
+    for (names, is_authority, words) in [
+        (&["localhost"][..], true, Some("is that of a CA, as `openssl req -x509` makes it")),
+        (&[], false, Some("it has no subjectAltName")),
+        // As the advice says.
+        (&["localhost"], false, None),
+    ] {
+        let (config, own) = self_signed(names, is_authority);
+        let (url, ca_file) = (in_front_of(&sim, config).await, place.file("ca", &own));
+        let found = place.look(&url, &["--orion-ca-file", &ca_file]).await;
+        match words {
+            Some(words) => drop(found.fails("tls", &[words])),
+            None => drop(found.passes()),
+        }
+    }
+    for version in rustls::ALL_VERSIONS {
+        let (config, ca) = wanting_one(version);
+        let (url, ca_file) = (in_front_of(&sim, config).await, place.file("ca", &ca));
+        place.look(&url, &["--orion-ca-file", &ca_file]).await.fails("tls", &["wants a certificate of who calls"]);
+    }
 }
 
 #[tokio::test]

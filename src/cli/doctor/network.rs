@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use rustls::CertificateError as Certificate;
+use rustls::{AlertDescription, CertificateError as Certificate};
 
 use super::line::{Check, Line};
 use super::names::Names;
@@ -115,6 +115,19 @@ pub(super) enum Refusal {
     OtherKey,
     /// It is for these names.
     OtherName(Vec<String>),
+    /// It is for no name: a common name does not count.
+    NoName,
+    /// It is that of an authority itself.
+    OfAnAuthority,
+    Revoked,
+    /// It is not for servers.
+    OtherPurpose,
+    /// It is signed, or has a key, as nobody should today.
+    Outdated,
+    /// A client must show a certificate too.
+    ClientCertificate,
+    /// What answers there broke it off, without saying why.
+    Alert,
     NotTls,
     CutOff,
     Timeout,
@@ -122,7 +135,7 @@ pub(super) enum Refusal {
     NoRoots,
     /// The CA that is given is none.
     BadCa,
-    Other(String),
+    Other(&'static str),
 }
 
 /// What an error of the handshake means.
@@ -141,11 +154,44 @@ pub(super) fn refusal(error: &rustls::Error) -> Refusal {
         Error::InvalidCertificate(Certificate::BadSignature) => Refusal::OtherKey,
         Error::InvalidCertificate(Certificate::NotValidForName) => Refusal::OtherName(Vec::new()),
         Error::InvalidCertificate(Certificate::NotValidForNameContext { presented, .. }) => {
-            Refusal::OtherName(presented.clone())
+            let names: Vec<String> = presented.iter().filter_map(|name| plain(name)).collect();
+            if names.is_empty() { Refusal::NoName } else { Refusal::OtherName(names) }
         }
+        Error::InvalidCertificate(Certificate::Revoked) => Refusal::Revoked,
+        Error::InvalidCertificate(Certificate::InvalidPurpose | Certificate::InvalidPurposeContext { .. }) => {
+            Refusal::OtherPurpose
+        }
+        Error::InvalidCertificate(
+            Certificate::UnsupportedSignatureAlgorithmContext { .. }
+            | Certificate::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+        ) => Refusal::Outdated,
+        Error::InvalidCertificate(Certificate::Other(rustls::OtherError(why))) => match why.downcast_ref() {
+            Some(webpki::Error::CaUsedAsEndEntity) => Refusal::OfAnAuthority,
+            // Version 1 has no names.
+            Some(webpki::Error::UnsupportedCertVersion) => Refusal::NoName,
+            Some(_) | None => Refusal::Other("its certificate is not valid"),
+        },
+        Error::InvalidCertificate(Certificate::BadEncoding) => Refusal::Other("its certificate cannot be read"),
+        Error::InvalidCertificate(_) => Refusal::Other("its certificate is not valid"),
+        Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::NoCertificate) => {
+            Refusal::ClientCertificate
+        }
+        Error::AlertReceived(AlertDescription::UnrecognisedName) => {
+            Refusal::Other("what answers there does not know this name")
+        }
+        Error::AlertReceived(AlertDescription::ProtocolVersion) | Error::PeerIncompatible(_) => {
+            Refusal::Other("what answers there speaks no TLS 1.2 or 1.3 that is safe")
+        }
+        Error::AlertReceived(_) => Refusal::Alert,
         Error::InvalidMessage(_) => Refusal::NotTls,
-        other => Refusal::Other(other.to_string()),
+        _ => Refusal::Other("the handshake failed"),
     }
+}
+
+/// A name as people write it: rustls gives `DnsName("a.example")` and `IpAddress(192.0.2.1)`. Nothing for what is neither.
+fn plain(name: &str) -> Option<String> {
+    let inner = name.strip_prefix("DnsName(").or_else(|| name.strip_prefix("IpAddress("))?.strip_suffix(')')?;
+    Some(inner.trim_matches('"').to_owned())
 }
 
 /// What the handshake shows. `has_ca`: a CA is given.
@@ -202,6 +248,37 @@ fn refused(host: &str, why: &Refusal, has_ca: bool, url: &str, ca: &str) -> (Str
                 format!("Put a name that it is for into {url}, or let who runs Orion make one for {host}"),
             )
         }
+        Refusal::NoName => (
+            format!(
+                "the certificate of {host} is for no name: it has no subjectAltName, and a common name does not count"
+            ),
+            format!("Let who runs Orion make one with the subjectAltName {host}"),
+        ),
+        Refusal::OfAnAuthority => (
+            format!(
+                "the certificate of {host} is that of a CA, as `openssl req -x509` makes it: it cannot be a server's too"
+            ),
+            format!(
+                "Let who runs Orion make one for {host} that is none (basicConstraints CA:FALSE), signed by itself or by a CA, and give what signs it by {ca}"
+            ),
+        ),
+        Refusal::Revoked => (format!("the certificate of {host} is revoked"), "Let who runs Orion renew it".into()),
+        Refusal::OtherPurpose => (
+            format!("the certificate of {host} is not for servers"),
+            "Let who runs Orion make one with the extendedKeyUsage serverAuth".into(),
+        ),
+        Refusal::Outdated => (
+            format!("the certificate of {host} is signed in a way that is not trusted any more"),
+            "Let who runs Orion make one with SHA-256, and an RSA key of 2048 bits or an ECDSA key".into(),
+        ),
+        Refusal::ClientCertificate => (
+            format!("{host} wants a certificate of who calls (mTLS), and the operator has none to show"),
+            format!("Let who runs Orion give an address without that, and put it into {url}"),
+        ),
+        Refusal::Alert => (
+            format!("{host} broke the handshake off"),
+            format!("Correct host and port in {url}, or let who runs Orion look why: its log says so, as a rule"),
+        ),
         Refusal::NotTls => (
             "what answers there does not speak TLS".into(),
             format!("Correct the port in {url}, or put http in place of https if it is meant to be without TLS"),
@@ -332,7 +409,14 @@ mod tests {
             (refused(Refusal::Timeout), Fail, &["no answer to the handshake"]),
             (refused(Refusal::NoRoots), Fail, &["ca-certificates"]),
             (refused(Refusal::BadCa), Fail, &["no certificate in PEM", "--orion-ca-file"]),
-            (refused(Refusal::Other("odd".into())), Fail, &["odd"]),
+            (refused(Refusal::NoName), Fail, &["no subjectAltName", "subjectAltName a.example"]),
+            (refused(Refusal::OfAnAuthority), Fail, &["is that of a CA", "CA:FALSE", "--orion-ca-file"]),
+            (refused(Refusal::Revoked), Fail, &["revoked"]),
+            (refused(Refusal::OtherPurpose), Fail, &["serverAuth"]),
+            (refused(Refusal::Outdated), Fail, &["SHA-256"]),
+            (refused(Refusal::ClientCertificate), Fail, &["mTLS", "--orion-url"]),
+            (refused(Refusal::Alert), Fail, &["broke the handshake off"]),
+            (refused(Refusal::Other("odd")), Fail, &["odd"]),
         ] {
             says(&tls("a.example", &found, false, now, &FLAGS), status, words);
         }
@@ -345,6 +429,7 @@ mod tests {
         use rustls::Error as E;
         let time = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let expected = ServerName::try_from("a.example").unwrap();
+        let other = |why| E::InvalidCertificate(Certificate::Other(rustls::OtherError(std::sync::Arc::new(why))));
         for (error, meaning) in [
             (E::InvalidCertificate(Certificate::Expired), Refusal::Expired(None)),
             (
@@ -360,11 +445,30 @@ mod tests {
             (E::InvalidCertificate(Certificate::BadSignature), Refusal::OtherKey),
             (E::InvalidCertificate(Certificate::NotValidForName), Refusal::OtherName(vec![])),
             (
-                E::InvalidCertificate(Certificate::NotValidForNameContext { expected, presented: vec!["b".into()] }),
-                Refusal::OtherName(vec!["b".into()]),
+                E::InvalidCertificate(Certificate::NotValidForNameContext {
+                    expected: expected.clone(),
+                    presented: vec![
+                        r#"DnsName("b.example")"#.into(),
+                        r#"UniformResourceIdentifier("spiffe://x")"#.into(),
+                        "IpAddress(192.0.2.1)".into(),
+                    ],
+                }),
+                Refusal::OtherName(vec!["b.example".into(), "192.0.2.1".into()]),
             ),
+            (
+                E::InvalidCertificate(Certificate::NotValidForNameContext { expected, presented: vec![] }),
+                Refusal::NoName,
+            ),
+            (other(webpki::Error::CaUsedAsEndEntity), Refusal::OfAnAuthority),
+            (other(webpki::Error::UnsupportedCertVersion), Refusal::NoName),
+            (other(webpki::Error::PathLenConstraintViolated), Refusal::Other("its certificate is not valid")),
+            (E::InvalidCertificate(Certificate::BadEncoding), Refusal::Other("its certificate cannot be read")),
+            (E::InvalidCertificate(Certificate::Revoked), Refusal::Revoked),
+            (E::InvalidCertificate(Certificate::InvalidPurpose), Refusal::OtherPurpose),
+            (E::AlertReceived(AlertDescription::CertificateRequired), Refusal::ClientCertificate),
+            (E::AlertReceived(AlertDescription::HandshakeFailure), Refusal::Alert),
             (E::InvalidMessage(rustls::InvalidMessage::InvalidContentType), Refusal::NotTls),
-            (E::General("odd".into()), Refusal::Other("unexpected error: odd".into())),
+            (E::General("odd".into()), Refusal::Other("the handshake failed")),
         ] {
             assert_eq!(refusal(&error), meaning);
         }

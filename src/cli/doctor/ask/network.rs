@@ -115,7 +115,7 @@ async fn connect(addresses: &[IpAddr], port: u16) -> Result<(IpAddr, TcpStream),
 }
 
 /// Without the number that the system has for it.
-pub(super) fn told(error: &io::Error) -> String {
+fn told(error: &io::Error) -> String {
     let kind = error.kind();
     let is_plain = matches!(
         kind,

@@ -9,9 +9,10 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use url::{Host, Url};
 
+use super::super::handshake::{self, Tls};
 use super::super::line::{Check, Line, cause};
 use super::super::names::Names;
-use super::super::network::{self, Missed, Target, Tls};
+use super::super::network::{self, Missed, Target};
 use super::tls;
 use crate::orion::{ConnectionConfig, Reach};
 
@@ -55,7 +56,7 @@ async fn way(config: &ConnectionConfig, url: &Url, host: &Host, proxy: Option<Pr
         "https" => tls::handshake(stream, host, config.ca_pem.as_deref()).await,
         _ => Tls::Plain,
     };
-    lines.push(network::tls(&own.host, &found, config.ca_pem.is_some(), SystemTime::now(), names));
+    lines.push(handshake::tls(&own.host, &found, config.ca_pem.is_some(), SystemTime::now(), names));
     lines
 }
 

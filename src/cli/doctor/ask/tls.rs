@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
-use super::super::network::{Refusal, SOON, Tls, refusal};
+use super::super::handshake::{Refusal, SOON, Tls, refusal};
 use super::network::PATIENCE;
 
 /// How long a server may take to say that it wants a certificate.

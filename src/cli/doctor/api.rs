@@ -269,7 +269,7 @@ pub(super) mod tests {
     use Support::{Absent, Proven};
 
     use super::super::line::Status;
-    use super::super::names::{FIELDS, FLAGS};
+    use super::super::names::FLAGS;
     use super::*;
 
     const ALL: Capabilities = Capabilities { list: Proven, get: Proven, put: Proven, patch: Proven, delete: Proven };

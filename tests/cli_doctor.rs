@@ -4,17 +4,18 @@
 
 mod cli_doctor {
     pub(crate) mod support;
+    mod write;
 }
-
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use devkit::sim::{Action, Config, Fault, HeaderValues, OpenApi, Operation, Sim, StoredWebhook};
 use orion_operator::api::{InstanceId, OWNER_HEADER};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio_rustls::rustls;
 
-use cli_doctor::support::{Found, Place, answering, certificate, certificate_below, in_front_of, sim};
+use cli_doctor::support::{
+    Found, Place, answering, certificate, certificate_below, in_front_of, self_signed, sim, wanting_one,
+};
 
 fn reads_only(sim: &Sim) {
     let changes: Vec<_> = sim.requests().into_iter().filter(|request| request.method != "GET").collect();
@@ -95,7 +96,11 @@ async fn a_wrong_path_is_named() {
     found.fails("api", &["/v2/webhooks/ (404)", "Put /v1alpha into --orion-path-prefix"]);
     sim.config(|config| config.openapi = OpenApi::Off);
     let found = place.look(&sim.url(), &["--orion-path-prefix", "/v2"]).await;
-    found.fails("api", &["/v2/webhooks/ (404)", "Correct --orion-path-prefix"]);
+    found.passes().says(
+        "api",
+        "warn",
+        &["/v2/webhooks/ (404)", "or this Orion cannot list webhooks", "Correct --orion-path-prefix"],
+    );
     let (user, password) = (place.path("user"), place.path("password"));
     let files = ["--orion-username-file", user.as_str(), "--orion-password-file", password.as_str()];
     let login = [&files[..], &["--orion-login-path", "/v1alpha/login"]];
@@ -131,6 +136,35 @@ async fn wrong_credentials_are_named() {
     place.look(&sim.url(), &[]).await.fails("http", &["503"]);
 }
 
+/// A refusal in the form of a gateway is not Orion's word about the credentials.
+#[tokio::test]
+async fn what_is_in_front_of_orion_is_not_taken_for_it() {
+    let (place, sim) = (Place::new(), sim(|_| {}).await);
+    let answers = |operation, status, body: &str| {
+        let content_type = if body.starts_with('{') { "application/json" } else { "text/html" }.to_owned();
+        sim.clear_faults();
+        sim.add_fault(Fault::on(operation, Action::Answer { status, content_type, body: body.into(), effect: false }));
+    };
+    let (json, html) = (r#"{"detail":"no"}"#, "<html>no</html>");
+    answers(Operation::List, 403, json);
+    place.look(&sim.url(), &[]).await.fails("api", &["the right to list"]).says("login", "ok", &["accepts the token"]);
+    place.look_with(&sim.url(), &[]).await.fails("login", &["none are given (403)", "Give --orion-token-file"]);
+    answers(Operation::List, 403, html);
+    let found = place.look(&sim.url(), &[]).await;
+    found.fails("api", &["something in front of Orion refuses"]).says("login", "skipped", &["not shown"]);
+    answers(Operation::List, 401, html);
+    place.look(&sim.url(), &[]).await.fails("login", &["something in front of it", "gateway"]);
+    let (user, password) = (place.path("user"), place.path("password"));
+    let files = ["--orion-username-file", user.as_str(), "--orion-password-file", password.as_str()];
+    for (body, is_in_front) in [(json, false), (html, true)] {
+        answers(Operation::Login, 401, body);
+        let found = place.look_with(&sim.url(), &files).await;
+        found.fails("login", &["does not accept the username and password"]);
+        let told = found.all.to_string();
+        assert_eq!(told.contains("something in front of it"), is_in_front, "{told}");
+    }
+}
+
 #[tokio::test]
 async fn a_post_only_api_is_named() {
     for openapi in [OpenApi::Root, OpenApi::Off] {
@@ -142,7 +176,7 @@ async fn a_post_only_api_is_named() {
         let sim = sim(lacking).await;
         let found = place.look(&sim.url(), &["--write"]).await;
         found.passes().says("list", "warn", &["POST-only API", "CreateUnresolved"]);
-        found.says("api", "ok", &["cannot be listed"]).says("write", "skipped", &["could not be removed"]);
+        found.says("api", "ok", &["cannot be listed"]).says("write", "skipped", &["might stay"]);
         if openapi == OpenApi::Root {
             found.says("delete", "warn", &["DeleteUnsupported"]).says("update", "warn", &["UpdateUnsupported"]);
         }
@@ -165,55 +199,23 @@ async fn masked_headers_are_named() {
 }
 
 #[tokio::test]
-async fn a_webhook_is_made_and_removed_whatever_happens() {
-    let (place, sim) = (Place::new(), sim(|_| {}).await);
-    let found = place.look(&sim.url(), &["--write", "--user-id", "user-7"]).await;
-    found.passes().says("write", "ok", &["was made, read back, changed"]).says("cleanup", "ok", &["gone"]);
-    found.says("headers", "ok", &["shown"]).says("marker", "ok", &["1 of 1"]);
-    let made: Vec<_> = sim.requests().into_iter().filter(|request| request.operation == Operation::Create).collect();
-    assert_eq!(made.len(), 1);
-    let body = made[0].body.clone().unwrap();
-    assert_eq!(body["user_id"], "user-7");
-    assert!(body["url"].as_str().unwrap().starts_with("https://orion-operator-doctor.invalid/"), "{body}");
-
-    // Each step may fail: the webhook is removed all the same.
-    for (fault, check, words) in [
-        (Fault::on(Operation::Create, Action::status(422)), "write", "none was made"),
-        (Fault::on(Operation::Create, Action::LostAnswer), "write", "is not known"),
-        (Fault::on(Operation::Get, Action::status(500)).once(), "write", "but not read"),
-        (Fault::on(Operation::Put, Action::status(500)), "write", "but not changed"),
-    ] {
-        sim.add_fault(fault);
-        place.look(&sim.url(), &["--write"]).await.fails(check, &[words]);
-        assert!(sim.webhooks().is_empty(), "{words}");
-        sim.clear_faults();
-    }
-    sim.add_fault(Fault::on(Operation::Delete, Action::status(500)).times(2));
-    place.look(&sim.url(), &["--write"]).await.passes().says("cleanup", "ok", &["gone"]);
-    sim.clear_faults();
-
-    sim.add_fault(Fault::on(Operation::Delete, Action::status(500)));
-    let found = place.look(&sim.url(), &["--write"]).await;
-    let id = sim.webhooks()[0].id.clone();
-    let by_hand = format!("'{}/webhooks/{id}'", sim.endpoint());
-    found.fails("cleanup", &["is left at Orion", "curl -X DELETE", &by_hand]);
-    sim.clear_faults();
-
-    sim.config(|config| (config.put, config.patch) = (false, false));
-    let found = place.look(&sim.url(), &["--write"]).await;
-    found.passes().says("write", "ok", &["not changed"]).says("update", "warn", &["UpdateUnsupported"]);
-}
-
-#[tokio::test]
 async fn without_a_document_only_what_was_seen_is_said() {
     let (place, sim) = (Place::new(), sim(|config| config.openapi = OpenApi::Off).await);
     sim.insert(webhook());
     let found = place.look(&sim.url(), &[]).await;
     found.passes().says("list", "ok", &["it has shown"]).says("get", "ok", &["it has shown"]);
     found.says("update", "skipped", &["not tried"]).says("delete", "skipped", &["not tried"]);
-    let written = place.look(&sim.url(), &["--write"]).await;
+    let refused = place.look(&sim.url(), &["--write"]).await;
+    refused.passes().says("write", "skipped", &["might stay", "--even-if-it-stays"]);
+    reads_only(&sim);
+    let written = place.look(&sim.url(), &["--write", "--even-if-it-stays"]).await;
     written.passes().says("update", "ok", &["it has shown"]).says("delete", "ok", &["it has shown"]);
     reads_only_but_for_one(&sim);
+    // What stays is not to be deleted by a DELETE that is not there.
+    sim.config(|config| config.delete = false);
+    let stays = place.look(&sim.url(), &["--write", "--even-if-it-stays"]).await;
+    stays.fails("cleanup", &["is left at Orion", "405", "presence name orion-operator-doctor-"]);
+    assert!(!stays.all.to_string().contains("curl"), "{:#?}", stays.lines());
 }
 
 fn reads_only_but_for_one(sim: &Sim) {
@@ -234,7 +236,7 @@ async fn what_is_wrong_with_a_certificate_is_named() {
         ),
         ("localhost", (-10, -3), true, Some(("fail", "has expired: 20"))),
         ("localhost", (3, 100), true, Some(("fail", "not valid yet: 20"))),
-        ("orion.example.com", (-10, 100), true, Some(("fail", "for another name"))),
+        ("orion.example.com", (-10, 100), true, Some(("fail", "for another name: orion.example.com ->"))),
     ] {
         let (config, ca) = certificate(name, days);
         let (url, ca_file) = (in_front_of(&sim, config).await, place.file("ca", &ca));
@@ -265,9 +267,45 @@ async fn what_is_wrong_with_a_certificate_is_named() {
     }
     let gone = place.path("gone");
     place.look(&url, &["--orion-ca-file", &gone]).await.fails("connection", &["--orion-ca-file"]);
+    // None where there is TLS, in two kinds of answer.
+    let (config, _) = certificate("localhost", (-10, 100));
+    let url = in_front_of(&sim, config).await.replace("https:", "http:");
+    place.look(&url, &[]).await.fails("http", &["may speak TLS: put https into --orion-url"]);
+    sim.add_fault(Fault::everywhere(Action::Answer {
+        status: 400,
+        content_type: "text/html".into(),
+        body: "The plain HTTP request was sent to HTTPS port".into(),
+        effect: false,
+    }));
+    place.look(&sim.url(), &[]).await.fails("api", &["may speak TLS: put https into --orion-url"]);
+    sim.clear_faults();
     // TLS where there is none.
     let found = place.look(&sim.url().replace("http:", "https:"), &[]).await;
     found.fails("tls", &["port"]);
+}
+
+#[tokio::test]
+async fn certificates_of_beginners_are_named() {
+    let (place, sim) = (Place::new(), sim(|_| {}).await);
+    for (names, is_authority, words) in [
+        (&["localhost"][..], true, Some("is that of a CA, as `openssl req -x509` makes it")),
+        (&[], false, Some("it has no subjectAltName")),
+        // As the advice says.
+        (&["localhost"], false, None),
+    ] {
+        let (config, own) = self_signed(names, is_authority);
+        let (url, ca_file) = (in_front_of(&sim, config).await, place.file("ca", &own));
+        let found = place.look(&url, &["--orion-ca-file", &ca_file]).await;
+        match words {
+            Some(words) => drop(found.fails("tls", &[words])),
+            None => drop(found.passes()),
+        }
+    }
+    for version in rustls::ALL_VERSIONS {
+        let (config, ca) = wanting_one(version);
+        let (url, ca_file) = (in_front_of(&sim, config).await, place.file("ca", &ca));
+        place.look(&url, &["--orion-ca-file", &ca_file]).await.fails("tls", &["wants a certificate of who calls"]);
+    }
 }
 
 #[tokio::test]
@@ -301,7 +339,19 @@ async fn a_proxy_is_told() {
     let found = Found::new(&place.run(&args, &[("HTTP_PROXY", &url)]).await);
     found.passes().says("proxy", "ok", &["go through 127.0.0.1:"]).says("dns", "ok", &["127.0.0.1"]);
     let found = Found::new(&place.run(&args, &[("HTTP_PROXY", "http://127.0.0.1:9")]).await);
-    found.fails("tcp", &["port 9", "HTTP_PROXY"]);
+    found.fails("tcp", &["port 9", "ALL_PROXY"]);
+    let found = Found::new(&place.run(&args, &[("ALL_PROXY", "socks5h://127.0.0.1:9")]).await);
+    found.fails("proxy", &["127.0.0.1:9", "SOCKS", "not supported", "NO_PROXY"]).says(
+        "dns",
+        "skipped",
+        &["needs proxy"],
+    );
+    // A proxy that lets nothing pass.
+    let args = ["--orion-url", "https://orion.nowhere.invalid", "--orion-token-file", &token, "--output", "json"];
+    let refusing = sim(|_| {}).await;
+    refusing.add_fault(Fault::everywhere(Action::status(403)));
+    let found = Found::new(&place.run(&args, &[("HTTPS_PROXY", &refusing.url())]).await);
+    found.fails("http", &["the proxy 127.0.0.1:", "NO_PROXY"]);
 }
 
 #[tokio::test]
@@ -366,27 +416,6 @@ async fn the_page_shows_what_is_printed() {
         text.lines().map(word).collect()
     };
     assert_eq!(without_addresses(&told), without_addresses(example));
-}
-
-#[tokio::test]
-async fn ctrl_c_removes_what_was_made() {
-    let (place, sim) = (Place::new(), sim(|_| {}).await);
-    sim.add_fault(Fault::on(Operation::Get, Action::Stall).once());
-    let (url, token) = (sim.url(), place.path("token"));
-    let mut command =
-        place.command(&["--orion-url", &url, "--orion-token-file", &token, "--write", "--output", "json"]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while sim.count(Operation::Get) == 0 {
-        assert!(Instant::now() < deadline, "it reads what it made");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(sim.webhooks().len(), 1);
-    let id = child.id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    let found = Found::new(&child.wait_with_output().await.unwrap());
-    found.says("write", "skipped", &["interrupted"]).says("cleanup", "ok", &["gone"]);
-    assert!(sim.webhooks().is_empty());
 }
 
 /// `script` gives the program a terminal.

@@ -5,7 +5,9 @@ mod api;
 mod ask;
 mod cluster;
 mod connection;
+mod handshake;
 mod line;
+mod login;
 mod names;
 mod network;
 mod shown;
@@ -52,6 +54,9 @@ pub struct DoctorArgs {
     /// Make a webhook at Orion, look what becomes of it, and delete it. Without this nothing is changed anywhere
     #[arg(long)]
     pub write: bool,
+    /// Make it even where nothing shows that it can be deleted: it may stay at Orion
+    #[arg(long, requires = "write")]
+    pub even_if_it_stays: bool,
     /// The user of that webhook
     #[arg(long, value_name = "ID", requires = "write", default_value = "orion-operator-doctor")]
     pub user_id: String,
@@ -178,15 +183,18 @@ async fn orion(args: &DoctorArgs, config: ConnectionConfig, is_marking: bool, na
         lines.push(Line::fail(Check::Connection, error.to_string(), todo));
         return skip_orion(args, lines);
     }
-    lines.extend(ask::network::ask(&config, names).await);
+    let (found, proxy) = ask::network::ask(&config, names).await;
+    lines.extend(found);
     match client {
         Ok(client) if cause(lines).is_none() => {
             let wanted = Wanted {
                 endpoint: &config.endpoint,
                 auth: &*config.auth,
                 names,
+                proxy: proxy.as_deref(),
                 is_marking,
                 write_for: args.write.then_some(args.user_id.as_str()),
+                may_stay: args.even_if_it_stays,
             };
             ask::orion::ask(&client, &ear, &wanted, lines).await;
         }

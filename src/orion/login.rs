@@ -78,8 +78,7 @@ impl Login {
             )
         };
         // Without the status, which would be taken for an answer to the call that needs the token.
-        let is =
-            |class, message| Failure { class, status: None, sent: Sent::No, json: false, message, ..failure.clone() };
+        let is = |class, message| Failure { class, status: None, sent: Sent::No, message, ..failure.clone() };
         let passing = |class| {
             // Who never got there reads the same whatever the call.
             let is_login = failure.sent == Sent::Maybe;

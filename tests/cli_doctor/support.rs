@@ -170,10 +170,48 @@ fn served(
     let mut own = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
     between(&mut own, days.0, days.1);
     let chain = [vec![own.signed_by(&key, issuer).unwrap().der().clone()], above].concat();
+    (with_certificate(server(), chain, &key), ca)
+}
+
+/// A certificate that signs itself, that of an authority or not, with these names.
+pub(crate) fn self_signed(names: &[&str], is_authority: bool) -> (ServerConfig, String) {
+    let mut own =
+        rcgen::CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    own.is_ca =
+        if is_authority { rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained) } else { rcgen::IsCa::ExplicitNoCa };
+    between(&mut own, -10, 100);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = own.self_signed(&key).unwrap();
+    let pem = certificate.pem();
+    (with_certificate(server(), vec![certificate.der().clone()], &key), pem)
+}
+
+/// A server that wants a certificate of who calls, with this version of TLS.
+pub(crate) fn wanting_one(version: &'static rustls::SupportedProtocolVersion) -> (ServerConfig, String) {
+    let (root, ca) = authority("a root", None, 1000);
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let clients =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut own = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    between(&mut own, -10, 100);
+    let chain = vec![own.signed_by(&key, &root).unwrap().der().clone()];
+    (with_certificate(builder.with_client_cert_verifier(clients.unwrap()), chain, &key), ca)
+}
+
+type Builder = rustls::ConfigBuilder<ServerConfig, rustls::server::WantsServerCert>;
+
+fn server() -> Builder {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let key = key.serialize_der().try_into().unwrap();
-    (builder.with_no_client_auth().with_single_cert(chain, key).unwrap(), ca)
+    builder.with_no_client_auth()
+}
+
+fn with_certificate(builder: Builder, chain: Vec<CertificateDer<'static>>, key: &rcgen::KeyPair) -> ServerConfig {
+    builder.with_single_cert(chain, key.serialize_der().try_into().unwrap()).unwrap()
 }
 
 /// So many days from now: year, month and day.

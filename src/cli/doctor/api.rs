@@ -2,10 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::handshake::told;
 use super::line::{Check, Line};
+use super::login::login;
 use super::names::{Names, todo};
-use super::network::told;
-use crate::api::{Capabilities, Failure, FailureClass, Support};
+use crate::api::{Capabilities, Failure, FailureClass, Sent, Support};
 
 /// Clocks that are further apart than this are worth a word.
 const SKEW: Duration = Duration::from_secs(30);
@@ -34,6 +35,8 @@ pub(super) enum Given {
 pub(super) struct Facts {
     /// The API base.
     pub(super) endpoint: String,
+    /// The proxy that the calls go through.
+    pub(super) proxy: Option<String>,
     pub(super) given: Given,
     pub(super) heard: Heard,
     /// Whether `/openapi.json` was asked for without trouble of the connection,
@@ -60,6 +63,20 @@ impl Facts {
         self.discovered.as_ref().err().or(self.prepared.as_ref().err()).or_else(|| self.failed_list())
     }
 
+    /// What to do about a call that failed on this way.
+    fn todo(&self, failure: &Failure, names: &Names) -> String {
+        let usual = todo(failure, names);
+        if self.endpoint.starts_with("http://") && may_be_of_tls(failure) {
+            return format!("This port may speak TLS: put https into {}. If it does not: {usual}", names.url);
+        }
+        match &self.proxy {
+            Some(proxy) if may_be_of_a_proxy(failure) => {
+                format!("See whether the proxy {proxy} lets it pass, or except Orion's host by NO_PROXY. Else: {usual}")
+            }
+            Some(_) | None => usual,
+        }
+    }
+
     pub(super) fn is_documented(&self) -> bool {
         self.document.is_some()
     }
@@ -67,6 +84,45 @@ impl Facts {
     /// The document says that there are webhooks here, and that they cannot be listed.
     fn is_without_list(&self) -> bool {
         self.document.is_some_and(|said| said.list != Support::Proven)
+    }
+}
+
+/// What a port that speaks TLS makes of HTTP: another kind of answer, an end, or a refusal.
+fn may_be_of_tls(failure: &Failure) -> bool {
+    match failure.class {
+        FailureClass::Protocol => failure.status.is_none(),
+        FailureClass::Unreachable => failure.sent == Sent::Maybe,
+        FailureClass::Rejected => failure.status == Some(400) && !failure.json,
+        FailureClass::Timeout
+        | FailureClass::Tls
+        | FailureClass::RateLimited
+        | FailureClass::ServerError
+        | FailureClass::Unauthorized
+        | FailureClass::Forbidden
+        | FailureClass::NotFound
+        | FailureClass::MethodNotAllowed
+        | FailureClass::Conflict
+        | FailureClass::Redirect
+        | FailureClass::NoLogin
+        | FailureClass::Insecure => false,
+    }
+}
+
+/// What a proxy makes of a call that it does not let pass, or that leads nowhere.
+fn may_be_of_a_proxy(failure: &Failure) -> bool {
+    match failure.class {
+        FailureClass::Unreachable | FailureClass::Timeout => true,
+        FailureClass::ServerError | FailureClass::Rejected | FailureClass::Protocol => !failure.json,
+        FailureClass::Tls
+        | FailureClass::RateLimited
+        | FailureClass::Unauthorized
+        | FailureClass::Forbidden
+        | FailureClass::NotFound
+        | FailureClass::MethodNotAllowed
+        | FailureClass::Conflict
+        | FailureClass::Redirect
+        | FailureClass::NoLogin
+        | FailureClass::Insecure => false,
     }
 }
 
@@ -87,9 +143,9 @@ pub(super) fn reached(facts: &Facts, names: &Names) -> Vec<Line> {
 fn http(facts: &Facts, names: &Names) -> Line {
     let check = Check::Http;
     match (&facts.discovered, facts.trouble()) {
-        (Err(failure), _) => Line::fail(check, &failure.message, todo(failure, names)),
+        (Err(failure), _) => Line::fail(check, &failure.message, facts.todo(failure, names)),
         (Ok(()), Some(failure)) if !facts.heard.answered && failure.class != FailureClass::Unauthorized => {
-            Line::fail(check, &failure.message, todo(failure, names))
+            Line::fail(check, &failure.message, facts.todo(failure, names))
         }
         (Ok(()), _) if facts.is_documented() => {
             Line::ok(check, format!("it answers, and its openapi.json has webhooks for {}", facts.endpoint))
@@ -126,69 +182,6 @@ fn clock(heard: &Heard) -> Option<Line> {
     })
 }
 
-fn login(facts: &Facts, names: &Names) -> Line {
-    let check = Check::Login;
-    if let Err(failure) = &facts.prepared {
-        return not_had(failure, names);
-    }
-    let is_shown = match &facts.list {
-        Some(Ok(_)) => true,
-        Some(Err(failure)) if failure.class == FailureClass::Unauthorized => {
-            return unauthorized(facts.given, failure, names);
-        }
-        Some(Err(failure)) => failure.class == FailureClass::Forbidden,
-        None => false,
-    };
-    match (facts.given, is_shown) {
-        (Given::Nothing, true) => Line::ok(check, "no credentials are given, and Orion wants none"),
-        (Given::Nothing, false) => Line::skipped(check, "no credentials are given"),
-        (Given::Token, true) => Line::ok(check, "Orion accepts the token"),
-        (Given::Token, false) => {
-            Line::skipped(check, "a token is given; whether Orion accepts it is not shown by any call that reads")
-        }
-        (Given::Password, true) => {
-            Line::ok(check, "Orion accepts the username and password, and the token that they give")
-        }
-        (Given::Password, false) => Line::ok(check, "Orion accepts the username and password"),
-    }
-}
-
-/// There are no credentials, or no token came of them. The message says where they are.
-fn not_had(failure: &Failure, names: &Names) -> Line {
-    let todo = if failure.class == FailureClass::Unauthorized {
-        "Put the right ones there: the operator takes them at once, without a restart".to_owned()
-    } else {
-        todo(failure, names)
-    };
-    Line::fail(Check::Login, &failure.message, todo)
-}
-
-fn unauthorized(given: Given, failure: &Failure, names: &Names) -> Line {
-    let check = Check::Login;
-    match given {
-        // What was refused is the login, by the second try at the latest.
-        Given::Password if failure.status.is_none() => not_had(failure, names),
-        Given::Password => Line::fail(
-            check,
-            "the login works, but the token that it gives is refused (401)",
-            format!(
-                "Look at the clocks, and at {}; is the login at {} that of this API?",
-                names.scopes, names.login_path
-            ),
-        ),
-        Given::Token => Line::fail(
-            check,
-            &failure.message,
-            format!("The token is wrong, or has expired: put a new one into what is named by {}", names.credentials),
-        ),
-        Given::Nothing => Line::fail(
-            check,
-            "Orion wants credentials, and none are given (401)",
-            format!("Give {}", names.credentials),
-        ),
-    }
-}
-
 fn api(facts: &Facts, names: &Names) -> Line {
     let check = Check::Api;
     let at = &facts.endpoint;
@@ -213,12 +206,35 @@ fn api(facts: &Facts, names: &Names) -> Line {
                 format!("Correct {}, or host and port in {}", names.prefix, names.url),
             ),
             FailureClass::NotFound => {
-                let todo = match &facts.elsewhere {
-                    Some(prefix) => format!("Put {prefix} into {}: its openapi.json has webhooks there", names.prefix),
-                    None => format!("Correct {}, what the paths of Orion's API begin with", names.prefix),
-                };
-                Line::fail(check, format!("nothing is known at {at}/webhooks/ (404)"), todo)
+                let found = format!("nothing is known at {at}/webhooks/ (404)");
+                match &facts.elsewhere {
+                    Some(prefix) => {
+                        let todo = format!("Put {prefix} into {}: its openapi.json has webhooks there", names.prefix);
+                        Line::fail(check, found, todo)
+                    }
+                    // An API that can only create may answer so too.
+                    None if !facts.is_documented() => Line::warn(
+                        check,
+                        format!(
+                            "{found}: the path is wrong, or this Orion cannot list webhooks; no openapi.json says which"
+                        ),
+                        format!(
+                            "Correct {}, what the paths of Orion's API begin with; if it is right, nothing",
+                            names.prefix
+                        ),
+                    ),
+                    None => Line::fail(
+                        check,
+                        found,
+                        format!("Correct {}, what the paths of Orion's API begin with", names.prefix),
+                    ),
+                }
             }
+            FailureClass::Forbidden if !failure.json => Line::fail(
+                check,
+                "something in front of Orion refuses the call: what answers (403) is not Orion's API",
+                format!("Let the gateway, proxy or firewall pass it, or correct host and port in {}", names.url),
+            ),
             FailureClass::Forbidden => Line::fail(
                 check,
                 &failure.message,
@@ -235,7 +251,7 @@ fn api(facts: &Facts, names: &Names) -> Line {
             | FailureClass::Conflict
             | FailureClass::Redirect
             | FailureClass::NoLogin
-            | FailureClass::Insecure => Line::fail(check, &failure.message, todo(failure, names)),
+            | FailureClass::Insecure => Line::fail(check, &failure.message, facts.todo(failure, names)),
         },
     }
 }
@@ -249,19 +265,19 @@ fn webhooks(count: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use Support::{Absent, Proven};
 
     use super::super::line::Status;
-    use super::super::names::{FIELDS, FLAGS};
+    use super::super::names::FLAGS;
     use super::*;
-    use crate::api::Sent;
 
     const ALL: Capabilities = Capabilities { list: Proven, get: Proven, put: Proven, patch: Proven, delete: Proven };
 
-    fn good() -> Facts {
+    pub(in super::super) fn good() -> Facts {
         Facts {
             endpoint: "https://acme.example.com/v1alpha".into(),
+            proxy: None,
             given: Given::Token,
             heard: Heard { answered: true, ..Heard::default() },
             discovered: Ok(()),
@@ -273,7 +289,7 @@ mod tests {
         }
     }
 
-    fn failure(class: FailureClass, status: Option<u16>, json: bool) -> Failure {
+    pub(in super::super) fn failure(class: FailureClass, status: Option<u16>, json: bool) -> Failure {
         let message = format!("it says {}", class.as_str());
         Failure { class, status, sent: Sent::Maybe, json, retry_after: None, message }
     }
@@ -314,13 +330,20 @@ mod tests {
             let status_of = if fails { Status::Fail } else { Status::Ok };
             ends(&listed(class, status, true), check, status_of, words);
         }
-        for (json, words) in [(true, "Correct --orion-path-prefix"), (false, "is not Orion's API")] {
+        for (json, status, words) in [
+            (true, Status::Warn, "Correct --orion-path-prefix"),
+            (true, Status::Warn, "or this Orion cannot list"),
+            (false, Status::Fail, "is not Orion's API"),
+        ] {
             let facts = Facts { document: None, ..listed(C::NotFound, Some(404), json) };
-            ends(&facts, Check::Api, Status::Fail, &["/v1alpha/webhooks/", words]);
+            ends(&facts, Check::Api, status, &["/v1alpha/webhooks/", words]);
+            let words = if json { "Correct --orion-path-prefix" } else { words };
             // A document that says the list is here speaks of another place.
             ends(&Facts { document: Some(ALL), ..facts }, Check::Api, Status::Fail, &[words]);
         }
         let elsewhere = || Facts { elsewhere: Some("/v2".into()), document: None, ..good() };
+        let refused = listed(C::Forbidden, Some(403), false);
+        ends(&refused, Check::Api, Status::Fail, &["in front of Orion refuses"]);
         let facts = Facts { list: listed(C::NotFound, Some(404), true).list, ..elsewhere() };
         ends(&facts, Check::Api, Status::Fail, &["Put /v2 into --orion-path-prefix"]);
         let line = http(&elsewhere(), &FLAGS);
@@ -345,25 +368,36 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_told_by_what_was_given() {
-        let unauthorized = |status| Some(Err(failure(FailureClass::Unauthorized, status, true)));
-        let absent = || Some(Err(failure(FailureClass::MethodNotAllowed, Some(405), true)));
-        let good_list = || Some(Ok((2, None)));
-        use Status::{Fail, Ok as Good, Skipped};
-        for (given, list, status, words) in [
-            (Given::Nothing, good_list(), Good, "wants none"),
-            (Given::Token, good_list(), Good, "accepts the token"),
-            (Given::Password, good_list(), Good, "the token that they give"),
-            (Given::Nothing, absent(), Skipped, "no credentials"),
-            (Given::Token, absent(), Skipped, "not shown"),
-            (Given::Password, absent(), Good, "accepts the username"),
-            (Given::Nothing, unauthorized(Some(401)), Fail, "none are given"),
-            (Given::Token, unauthorized(Some(401)), Fail, "it says Unauthorized"),
-            (Given::Password, unauthorized(Some(401)), Fail, "the token that it gives is refused"),
-            (Given::Password, unauthorized(None), Fail, "it says Unauthorized"),
+    fn what_may_be_tls_or_a_proxy_is_told_first() {
+        use FailureClass as C;
+        let at = |endpoint: &str, proxy: Option<&str>| Facts {
+            endpoint: endpoint.into(),
+            proxy: proxy.map(str::to_owned),
+            ..good()
+        };
+        let plain = "http://acme.example.com/v1alpha";
+        for (class, status, json, is_told) in [
+            (C::Protocol, None, false, true),
+            (C::Protocol, Some(200), false, false),
+            (C::Unreachable, None, false, true),
+            (C::Rejected, Some(400), false, true),
+            (C::Rejected, Some(400), true, false),
+            (C::Forbidden, Some(403), false, false),
         ] {
-            let line = login(&Facts { given, list, ..good() }, &FIELDS);
-            assert!(line.status == status && line.found.contains(words), "{words}: {line:?}");
+            let failure = failure(class, status, json);
+            let told = at(plain, None).todo(&failure, &FLAGS);
+            assert_eq!(told.starts_with("This port may speak TLS: put https into --orion-url"), is_told, "{told}");
+            assert!(!at(&good().endpoint, None).todo(&failure, &FLAGS).contains("TLS"));
+        }
+        for (class, status, json, is_told) in [
+            (C::Unreachable, None, false, true),
+            (C::Timeout, None, false, true),
+            (C::ServerError, Some(503), false, true),
+            (C::ServerError, Some(503), true, false),
+            (C::Conflict, Some(409), false, false),
+        ] {
+            let told = at(&good().endpoint, Some("proxy.example:3128")).todo(&failure(class, status, json), &FLAGS);
+            assert_eq!(told.contains("the proxy proxy.example:3128"), is_told, "{told}");
         }
     }
 

@@ -1,17 +1,13 @@
 //! The way to Orion, below HTTP: from what was found to lines. Pure.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
-
-use jiff::Timestamp;
-use rustls::CertificateError as Certificate;
 
 use super::line::{Check, Line};
 use super::names::Names;
 use crate::orion::Reach;
 
-/// A certificate that ends sooner is worth a word.
-pub(super) const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+/// What names a proxy.
+const PROXIES: &str = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY";
 
 /// Where the first connection leads: to Orion's host, or to a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +21,7 @@ pub(super) struct Target {
 
 impl Target {
     fn setting<'a>(&self, names: &'a Names) -> &'a str {
-        if self.is_proxy { "HTTPS_PROXY or HTTP_PROXY" } else { names.url }
+        if self.is_proxy { PROXIES } else { names.url }
     }
 }
 
@@ -89,166 +85,25 @@ pub(super) fn tcp(target: &Target, found: &Result<IpAddr, Missed>, names: &Names
     }
 }
 
-/// What a TLS handshake came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Tls {
-    /// The url is http.
-    Plain,
-    /// It is done with the proxy in between, by the first call.
-    ThroughProxy,
-    /// The certificate is trusted, and ends then, where that can be told.
-    Trusted(Option<SystemTime>),
-    /// It is not, or there was no handshake.
-    Refused(Refusal),
-}
-
-/// Why there is no TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    Expired(Option<SystemTime>),
-    NotYetValid(Option<SystemTime>),
-    UnknownIssuer,
-    /// It is signed by a CA that has the name of a trusted one, and another key.
-    OtherKey,
-    /// It is for these names.
-    OtherName(Vec<String>),
-    NotTls,
-    CutOff,
-    Timeout,
-    /// There is nothing to trust on this machine.
-    NoRoots,
-    /// The CA that is given is none.
-    BadCa,
-    Other(String),
-}
-
-/// What an error of the handshake means.
-#[expect(clippy::wildcard_enum_match_arm, reason = "only what a person can act on has words of its own")]
-pub(super) fn refusal(error: &rustls::Error) -> Refusal {
-    use rustls::Error;
-    let at = |time: &rustls::pki_types::UnixTime| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs()));
-    match error {
-        Error::InvalidCertificate(Certificate::Expired) => Refusal::Expired(None),
-        Error::InvalidCertificate(Certificate::ExpiredContext { not_after, .. }) => Refusal::Expired(at(not_after)),
-        Error::InvalidCertificate(Certificate::NotValidYet) => Refusal::NotYetValid(None),
-        Error::InvalidCertificate(Certificate::NotValidYetContext { not_before, .. }) => {
-            Refusal::NotYetValid(at(not_before))
-        }
-        Error::InvalidCertificate(Certificate::UnknownIssuer) => Refusal::UnknownIssuer,
-        Error::InvalidCertificate(Certificate::BadSignature) => Refusal::OtherKey,
-        Error::InvalidCertificate(Certificate::NotValidForName) => Refusal::OtherName(Vec::new()),
-        Error::InvalidCertificate(Certificate::NotValidForNameContext { presented, .. }) => {
-            Refusal::OtherName(presented.clone())
-        }
-        Error::InvalidMessage(_) => Refusal::NotTls,
-        other => Refusal::Other(other.to_string()),
-    }
-}
-
-/// What the handshake shows. `has_ca`: a CA is given.
-pub(super) fn tls(host: &str, found: &Tls, has_ca: bool, now: SystemTime, names: &Names) -> Line {
-    let check = Check::Tls;
-    let Names { url, ca, .. } = names;
-    let renew = "Let who runs Orion renew its certificate";
-    match found {
-        Tls::Plain => Line::warn(
-            check,
-            "none: the url is http, so everybody on the way can read the credentials",
-            format!("Put https into {url}, where Orion has it"),
-        ),
-        Tls::ThroughProxy => Line::skipped(check, "through the proxy, so it is part of the first call"),
-        Tls::Trusted(None) => Line::ok(check, "the certificate is trusted"),
-        Tls::Trusted(Some(end)) if *end < now + SOON => {
-            Line::warn(check, format!("the certificate is trusted, but ends soon: {}", told(*end)), renew)
-        }
-        Tls::Trusted(Some(end)) => Line::ok(check, format!("the certificate is trusted, until {}", told(*end))),
-        Tls::Refused(why) => {
-            let (found, todo) = refused(host, why, has_ca, url, ca);
-            Line::fail(check, found, todo)
-        }
-    }
-}
-
-fn refused(host: &str, why: &Refusal, has_ca: bool, url: &str, ca: &str) -> (String, String) {
-    let renew = "Let who runs Orion renew its certificate; if it is newer than that, set the clock of this machine";
-    let since = |time: &Option<SystemTime>| time.map(|time| format!(": {}", told(time))).unwrap_or_default();
-    match why {
-        Refusal::Expired(end) => (format!("the certificate of {host} has expired{}", since(end)), renew.into()),
-        Refusal::NotYetValid(begin) => (
-            format!("the certificate of {host} is not valid yet{}", since(begin)),
-            "Set the clock of this machine, or wait".into(),
-        ),
-        Refusal::UnknownIssuer if has_ca => (
-            format!("the certificate of {host} is not signed by the CA in {ca}, nor by one that this machine trusts"),
-            format!("Put the certificate of the CA that signs Orion's into {ca}"),
-        ),
-        Refusal::UnknownIssuer => (
-            format!("the certificate of {host} is signed by a CA that nobody knows here: a private one"),
-            format!("Give the certificate of that CA (PEM) by {ca}"),
-        ),
-        Refusal::OtherKey => (
-            format!(
-                "the certificate of {host} is not signed by the CA that is trusted here, but by one of the same name with another key"
-            ),
-            format!("If that CA was made anew, put its new certificate into {ca}"),
-        ),
-        Refusal::OtherName(names) => {
-            let theirs = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
-            (
-                format!("the certificate of {host} is for another name{theirs}"),
-                format!("Put a name that it is for into {url}, or let who runs Orion make one for {host}"),
-            )
-        }
-        Refusal::NotTls => (
-            "what answers there does not speak TLS".into(),
-            format!("Correct the port in {url}, or put http in place of https if it is meant to be without TLS"),
-        ),
-        Refusal::CutOff => (
-            "the connection was closed in the middle of the handshake".into(),
-            format!(
-                "Correct the port in {url}; or does something on the way want a client certificate, or another name?"
-            ),
-        ),
-        Refusal::Timeout => ("there was no answer to the handshake".into(), format!("Correct the port in {url}")),
-        Refusal::NoRoots => (
-            "this machine has no certificates to trust".into(),
-            format!("Install the package ca-certificates, or give a CA by {ca}"),
-        ),
-        Refusal::BadCa => ("the CA holds no certificate in PEM".into(), format!("Put one into {ca}")),
-        Refusal::Other(why) => (
-            format!("no trusted TLS connection to {host}: {why}"),
-            "Let who runs Orion look at its certificate and at its TLS".into(),
-        ),
-    }
-}
-
 /// The proxy that the way leads through.
-pub(super) fn proxy(host: &str, proxy: &str) -> Line {
-    Line::ok(
-        Check::Proxy,
-        format!("calls to {host} go through {proxy}, as the environment says; NO_PROXY would except it"),
-    )
-}
-
-/// A time, for people.
-pub(super) fn told(time: SystemTime) -> String {
-    Timestamp::try_from(time).map_or_else(|_| "unknown".into(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
+pub(super) fn proxy(host: &str, proxy: &Target, is_socks: bool) -> Line {
+    let found =
+        format!("calls to {host} go through {}:{}, as {PROXIES} of the environment says", proxy.host, proxy.port);
+    if is_socks {
+        let todo = format!("Put the address of an HTTP proxy there, or except {host} by NO_PROXY");
+        return Line::fail(Check::Proxy, format!("{found}: a SOCKS proxy, which is not supported"), todo);
+    }
+    Line::ok(Check::Proxy, format!("{found}; NO_PROXY would except it"))
 }
 
 #[cfg(test)]
 mod tests {
-    use rustls::pki_types::{ServerName, UnixTime};
-
     use super::super::line::Status;
     use super::super::names::{FIELDS, FLAGS};
     use super::*;
 
     fn target(host: &str, is_proxy: bool) -> Target {
         Target { host: host.into(), port: 8443, is_proxy }
-    }
-
-    fn at(seconds: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
     #[track_caller]
@@ -300,67 +155,6 @@ mod tests {
             (Err(Missed::Failed("connection refused".into())), Fail, &["refused", "Correct the port in spec.url"]),
         ] {
             says(&tcp(&target("a.example", false), &found, &FIELDS), status, words);
-        }
-    }
-
-    #[test]
-    fn handshakes_are_told() {
-        use Status::{Fail, Ok as Good, Skipped, Warn};
-        let now = at(1_000_000_000);
-        let refused = Tls::Refused;
-        for (found, status, words) in [
-            (Tls::Plain, Warn, &["http", "--orion-url"][..]),
-            (Tls::ThroughProxy, Skipped, &["proxy"]),
-            (Tls::Trusted(None), Good, &["trusted"]),
-            (Tls::Trusted(Some(now + SOON)), Good, &["until 2001-09-23 01:46 UTC"]),
-            (Tls::Trusted(Some(now + SOON - Duration::from_secs(1))), Warn, &["ends soon", "renew"]),
-            (refused(Refusal::Expired(Some(at(0)))), Fail, &["has expired: 1970-01-01", "renew", "clock"]),
-            (refused(Refusal::Expired(None)), Fail, &["has expired"]),
-            (refused(Refusal::NotYetValid(Some(at(0)))), Fail, &["not valid yet: 1970", "clock"]),
-            (refused(Refusal::UnknownIssuer), Fail, &["private", "--orion-ca-file"]),
-            (refused(Refusal::OtherKey), Fail, &["another key", "--orion-ca-file"]),
-            (refused(Refusal::OtherName(vec!["b.example".into()])), Fail, &["another name: b.example"]),
-            (refused(Refusal::OtherName(vec![])), Fail, &["another name ->"]),
-            (refused(Refusal::NotTls), Fail, &["does not speak TLS", "port"]),
-            (refused(Refusal::CutOff), Fail, &["middle of the handshake"]),
-            (refused(Refusal::Timeout), Fail, &["no answer to the handshake"]),
-            (refused(Refusal::NoRoots), Fail, &["ca-certificates"]),
-            (refused(Refusal::BadCa), Fail, &["no certificate in PEM", "--orion-ca-file"]),
-            (refused(Refusal::Other("odd".into())), Fail, &["odd"]),
-        ] {
-            says(&tls("a.example", &found, false, now, &FLAGS), status, words);
-        }
-        let other_ca = tls("a.example", &refused(Refusal::UnknownIssuer), true, now, &FIELDS);
-        says(&other_ca, Fail, &["not signed by the CA in spec.caSecretRef"]);
-    }
-
-    #[test]
-    fn errors_of_the_handshake_have_their_meaning() {
-        use rustls::Error as E;
-        let time = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        let expected = ServerName::try_from("a.example").unwrap();
-        for (error, meaning) in [
-            (E::InvalidCertificate(Certificate::Expired), Refusal::Expired(None)),
-            (
-                E::InvalidCertificate(Certificate::ExpiredContext { time: time(9), not_after: time(7) }),
-                Refusal::Expired(Some(at(7))),
-            ),
-            (E::InvalidCertificate(Certificate::NotValidYet), Refusal::NotYetValid(None)),
-            (
-                E::InvalidCertificate(Certificate::NotValidYetContext { time: time(5), not_before: time(7) }),
-                Refusal::NotYetValid(Some(at(7))),
-            ),
-            (E::InvalidCertificate(Certificate::UnknownIssuer), Refusal::UnknownIssuer),
-            (E::InvalidCertificate(Certificate::BadSignature), Refusal::OtherKey),
-            (E::InvalidCertificate(Certificate::NotValidForName), Refusal::OtherName(vec![])),
-            (
-                E::InvalidCertificate(Certificate::NotValidForNameContext { expected, presented: vec!["b".into()] }),
-                Refusal::OtherName(vec!["b".into()]),
-            ),
-            (E::InvalidMessage(rustls::InvalidMessage::InvalidContentType), Refusal::NotTls),
-            (E::General("odd".into()), Refusal::Other("unexpected error: odd".into())),
-        ] {
-            assert_eq!(refusal(&error), meaning);
         }
     }
 }

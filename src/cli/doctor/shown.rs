@@ -32,7 +32,10 @@ impl Shown {
             }
             if webhook.owner().is_some() {
                 shown.marked += 1;
-            } else if headers().any(|header| header.name.eq_ignore_ascii_case(OWNER_HEADER)) {
+            } else if headers().any(|header| {
+                let is_hidden = header.value.as_ref().is_none_or(|value| is_masked(value.expose_secret()));
+                is_hidden && header.name.eq_ignore_ascii_case(OWNER_HEADER)
+            }) {
                 shown.veiled += 1;
             }
         }
@@ -112,6 +115,8 @@ mod tests {
             (vec![("X-A", None), ("X-B", Some("1"))], Warn, Skipped),
             (vec![("x-orion-operator-owner", Some("***"))], Skipped, Warn),
             (vec![(OWNER_HEADER, None)], Skipped, Warn),
+            // Somebody wrote what is no marker.
+            (vec![(OWNER_HEADER, Some("team-a"))], Skipped, Skipped),
         ] {
             let shown = Shown::of(&[webhook(&headers)]);
             assert_eq!(

@@ -27,14 +27,28 @@ pub(super) fn desired(user_id: &str, random: &str) -> Desired {
     }
 }
 
-/// Why none is made: it could not be deleted.
-pub(super) fn refusal(capabilities: Capabilities) -> Option<Line> {
-    let why = match (capabilities.delete, capabilities.list) {
-        (Support::Absent, _) => "this Orion has no DELETE",
-        (Support::Unknown, Support::Absent | Support::Unknown) => "nothing shows that this Orion has a DELETE",
-        (Support::Proven, _) | (Support::Unknown, Support::Proven) => return None,
+/// Whether this is the webhook that was made: its name and its marker are random.
+pub(super) fn is_ours(webhook: &RemoteWebhook, desired: &Desired) -> bool {
+    webhook.presence_name.as_ref() == Some(&desired.presence_name)
+        || (webhook.owner().is_some() && webhook.owner() == desired.owner)
+}
+
+/// Why none is made: it might stay. `may_stay`: somebody has said that it may.
+pub(super) fn refusal(capabilities: Capabilities, may_stay: bool) -> Option<Line> {
+    let Capabilities { delete, get, list, .. } = capabilities;
+    let why = match (delete, get, list) {
+        (Support::Absent, ..) => "this Orion has no DELETE",
+        (Support::Unknown, ..) => "no openapi.json says that this Orion has a DELETE",
+        (Support::Proven, Support::Absent, Support::Absent | Support::Unknown) => {
+            "this Orion shows no webhook, and only one that is seen to be that which was made is deleted"
+        }
+        (Support::Proven, Support::Proven | Support::Unknown, _) | (Support::Proven, _, Support::Proven) => {
+            return None;
+        }
     };
-    Some(Line::skipped(Check::Write, format!("{why}, so the webhook could not be removed: none was made")))
+    let told =
+        format!("{why}, so the webhook might stay: none was made. With --even-if-it-stays it is made all the same");
+    (!may_stay).then(|| Line::skipped(Check::Write, told))
 }
 
 /// What became of it.
@@ -58,7 +72,22 @@ pub(super) enum Removal {
     Gone,
     /// Orion said that it is deleted, and shows it still.
     Still,
+    /// It was deleted, or was not there, but whether it is gone was not seen.
+    Unseen(String),
     Failed(Failure),
+    /// It was not touched.
+    NotOurs(Foreign),
+}
+
+/// Why the id that Orion gave is not known to be that of the webhook that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// The list had it before.
+    WasThere,
+    /// It shows another name, and no marker of ours.
+    Another,
+    /// It is not shown.
+    NotShown,
 }
 
 /// Between two tries to remove it.
@@ -69,7 +98,7 @@ pub(super) const TRIES: usize = 3;
 /// What it has shown.
 pub(super) fn lines(trip: &Trip, endpoint: &str, names: &Names) -> Vec<Line> {
     let mut lines = vec![written(trip, endpoint, names)];
-    lines.extend(trip.removed.as_ref().map(|(id, removal)| cleanup(id, removal, endpoint)));
+    lines.extend(trip.removed.as_ref().map(|(id, removal)| cleanup(id, removal, trip, endpoint)));
     lines
 }
 
@@ -79,8 +108,19 @@ fn written(trip: &Trip, endpoint: &str, names: &Names) -> Line {
         Ok(id) => id,
         Err(failure) => return not_made(trip, failure, endpoint, names),
     };
+    if let Some((_, Removal::NotOurs(foreign @ (Foreign::WasThere | Foreign::Another)))) = &trip.removed {
+        let why = match foreign {
+            Foreign::WasThere => "was there before",
+            Foreign::Another | Foreign::NotShown => "has another presence name",
+        };
+        return Line::fail(
+            check,
+            format!("Orion answered the POST with the id {id}, which {why}"),
+            "Let who runs Orion say whether a POST may give a webhook that is there already: the operator would take it for its own",
+        );
+    }
     if trip.interrupted {
-        return Line::skipped(check, format!("interrupted after {id} was made"));
+        return Line::fail(check, format!("interrupted after {id} was made"), "Run this again");
     }
     let read = match &trip.read {
         None => "not read, as there is no way to",
@@ -153,15 +193,39 @@ fn not_made(trip: &Trip, failure: &Failure, endpoint: &str, names: &Names) -> Li
     Line::fail(check, format!("whether one was made is not known: {}", failure.message), todo)
 }
 
-fn cleanup(id: &str, removal: &Removal, endpoint: &str) -> Line {
+fn cleanup(id: &str, removal: &Removal, trip: &Trip, endpoint: &str) -> Line {
     let check = Check::Cleanup;
+    let name = &trip.presence_name;
     let in_a_path = utf8_percent_encode(id, IN_A_PATH);
     let by_hand =
         format!("Delete it by hand: curl -X DELETE -H 'Authorization: Bearer TOKEN' '{endpoint}/webhooks/{in_a_path}'");
     match removal {
         Removal::Gone => Line::ok(check, format!("{id} was deleted, and is gone")),
         Removal::Still => Line::fail(check, format!("Orion says that {id} is deleted, and shows it still"), by_hand),
-        Removal::Failed(failure) => Line::fail(check, format!("{id} is left at Orion: {}", failure.message), by_hand),
+        Removal::Unseen(why) => Line::warn(
+            check,
+            format!("{id} was deleted, but whether it is gone was not seen: {why}"),
+            format!("Look for the presence name {name} at {endpoint}/webhooks/, and delete what has it"),
+        ),
+        Removal::Failed(failure) => {
+            // There is no DELETE to give to anybody.
+            let todo = if failure.class.is_absent() {
+                format!("Have who runs Orion remove the webhook {id}, with the presence name {name}")
+            } else {
+                by_hand
+            };
+            Line::fail(check, format!("{id} is left at Orion: {}", failure.message), todo)
+        }
+        Removal::NotOurs(Foreign::WasThere | Foreign::Another) => Line::warn(
+            check,
+            format!("{id} is not the webhook that was made here: it was neither changed nor deleted"),
+            format!("Let who owns {id} look whether the POST changed it"),
+        ),
+        Removal::NotOurs(Foreign::NotShown) => Line::fail(
+            check,
+            format!("Orion does not show {id} as the webhook that was made here, so it was not deleted"),
+            format!("Look for the presence name {name} at {endpoint}/webhooks/, and delete what has it"),
+        ),
     }
 }
 
@@ -200,7 +264,8 @@ mod tests {
 
     #[test]
     fn each_step_is_told() {
-        use Status::{Fail, Ok as Good, Skipped, Warn};
+        use Status::{Fail, Ok as Good, Warn};
+        let left = |foreign| Trip { removed: Some(("wh_1".into(), Removal::NotOurs(foreign))), ..good() };
         let gone = |trip| Trip { removed: None, ..trip };
         let absent = failure(FailureClass::MethodNotAllowed, Sent::Maybe);
         let refused = failure(FailureClass::Rejected, Sent::No);
@@ -211,7 +276,9 @@ mod tests {
             (Trip { read: Some(Err(broken())), ..good() }, Fail, "but not read"),
             (Trip { updated: Some(Err(broken())), ..good() }, Fail, "but not changed"),
             (Trip { updated: Some(Err(absent)), ..good() }, Warn, "cannot be changed"),
-            (Trip { interrupted: true, ..good() }, Skipped, "interrupted"),
+            (Trip { interrupted: true, ..good() }, Fail, "interrupted"),
+            (left(Foreign::WasThere), Fail, "the id wh_1, which was there before"),
+            (left(Foreign::Another), Fail, "the id wh_1, which has another presence name"),
             (gone(Trip { made: Err(refused), ..good() }), Fail, "none was made: it says Rejected"),
             (gone(Trip { made: Err(broken()), ..good() }), Fail, "is not known"),
             (Trip { made: Err(broken()), ..good() }, Fail, "is not known"),
@@ -226,30 +293,43 @@ mod tests {
 
     #[test]
     fn what_is_left_is_told_with_how_to_delete_it() {
-        for (removal, status) in
-            [(Removal::Gone, Status::Ok), (Removal::Still, Status::Fail), (Removal::Failed(broken()), Status::Fail)]
-        {
-            let line = cleanup("a b';$(x)", &removal, AT);
-            assert_eq!(line.status, status);
-            if status == Status::Fail {
-                let todo = line.todo.unwrap();
-                assert!(todo.ends_with("'https://acme.example.com/v1alpha/webhooks/a%20b%27%3B%24%28x%29'"), "{todo}");
-            }
+        use FailureClass::{MethodNotAllowed, NotFound};
+        let failed = |class| Removal::Failed(failure(class, Sent::Maybe));
+        let curl = "'https://acme.example.com/v1alpha/webhooks/a%20b%27%3B%24%28x%29'";
+        for (removal, status, end) in [
+            (Removal::Gone, Status::Ok, ""),
+            (Removal::Still, Status::Fail, curl),
+            (Removal::Unseen("x".into()), Status::Warn, "delete what has it"),
+            (Removal::Failed(broken()), Status::Fail, curl),
+            (failed(MethodNotAllowed), Status::Fail, "with the presence name p"),
+            (failed(NotFound), Status::Fail, "with the presence name p"),
+            (Removal::NotOurs(Foreign::WasThere), Status::Warn, "the POST changed it"),
+            (Removal::NotOurs(Foreign::Another), Status::Warn, "the POST changed it"),
+            (Removal::NotOurs(Foreign::NotShown), Status::Fail, "delete what has it"),
+        ] {
+            let line = cleanup("a b';$(x)", &removal, &good(), AT);
+            let todo = line.todo.unwrap_or_default();
+            assert!(line.status == status && todo.ends_with(end), "{removal:?}: {todo}");
+            assert_eq!(todo.contains("curl"), end == curl, "{todo}");
         }
     }
 
     #[test]
-    fn none_is_made_that_could_not_be_deleted() {
+    fn none_is_made_that_might_stay() {
         use Support::{Absent, Proven, Unknown};
-        for (delete, list, refused) in [
-            (Proven, Absent, false),
-            (Unknown, Proven, false),
-            (Unknown, Unknown, true),
-            (Unknown, Absent, true),
-            (Absent, Proven, true),
+        for (delete, get, list, refused) in [
+            (Proven, Proven, Absent, false),
+            (Proven, Unknown, Unknown, false),
+            (Proven, Absent, Proven, false),
+            (Proven, Absent, Unknown, true),
+            (Proven, Absent, Absent, true),
+            (Unknown, Proven, Proven, true),
+            (Unknown, Unknown, Absent, true),
+            (Absent, Proven, Proven, true),
         ] {
-            let capabilities = Capabilities { delete, list, ..Capabilities::default() };
-            assert_eq!(refusal(capabilities).is_some(), refused, "{delete:?} {list:?}");
+            let capabilities = Capabilities { delete, get, list, ..Capabilities::default() };
+            assert_eq!(refusal(capabilities, false).is_some(), refused, "{delete:?} {get:?} {list:?}");
+            assert!(refusal(capabilities, true).is_none());
         }
     }
 
@@ -258,6 +338,10 @@ mod tests {
         let made = desired("user-7", "abc");
         assert_eq!((made.user_id.as_str(), made.presence_name.as_str()), ("user-7", "orion-operator-doctor-abc"));
         assert!(made.url.starts_with("https://orion-operator-doctor.invalid/"));
-        assert_ne!(made.owner, desired("user-7", "abd").owner);
+        let other = desired("user-7", "abd");
+        assert_ne!(made.owner, other.owner);
+        assert!(!is_ours(&shown(), &made));
+        let named = RemoteWebhook { presence_name: Some(made.presence_name.clone()), ..shown() };
+        assert!(is_ours(&named, &made) && !is_ours(&named, &other));
     }
 }

@@ -9,27 +9,40 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use url::{Host, Url};
 
+use super::super::handshake::{self, Tls};
 use super::super::line::{Check, Line, cause};
 use super::super::names::Names;
-use super::super::network::{self, Missed, Target, Tls};
+use super::super::network::{self, Missed, Target};
 use super::tls;
 use crate::orion::{ConnectionConfig, Reach};
 
 /// The longest time for each step.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Lines up to the first that fails.
-pub(in super::super) async fn ask(config: &ConnectionConfig, names: &Names) -> Vec<Line> {
+/// Lines up to the first that fails, and the proxy in between.
+pub(in super::super) async fn ask(config: &ConnectionConfig, names: &Names) -> (Vec<Line>, Option<String>) {
     let Some((url, host)) =
         Url::parse(config.endpoint.as_str()).ok().and_then(|url| Some((url.clone(), url.host()?.to_owned())))
     else {
-        return vec![Line::fail(Check::Connection, "the url has no host", format!("Correct {}", names.url))];
+        return (vec![Line::fail(Check::Connection, "the url has no host", format!("Correct {}", names.url))], None);
     };
-    let own = Target { host: host.to_string(), port: url.port_or_known_default().unwrap_or(443), is_proxy: false };
     let proxy = proxy_of(config, &url);
+    let name = proxy.as_ref().map(|proxy| format!("{}:{}", proxy.target.host, proxy.target.port));
+    (way(config, &url, &host, proxy, names).await, name)
+}
+
+async fn way(config: &ConnectionConfig, url: &Url, host: &Host, proxy: Option<Proxy>, names: &Names) -> Vec<Line> {
+    let own = Target { host: host.to_string(), port: url.port_or_known_default().unwrap_or(443), is_proxy: false };
+    let is_proxied = proxy.is_some();
     let mut lines: Vec<Line> =
-        proxy.iter().map(|(_, proxy)| network::proxy(&own.host, &format!("{}:{}", proxy.host, proxy.port))).collect();
-    let (first, target) = proxy.clone().unwrap_or((host.clone(), own.clone()));
+        proxy.iter().map(|proxy| network::proxy(&own.host, &proxy.target, proxy.is_socks)).collect();
+    if cause(&lines).is_some() {
+        return lines;
+    }
+    let (first, target) = match proxy {
+        Some(Proxy { host, target, .. }) => (host, target),
+        None => (host.clone(), own.clone()),
+    };
 
     let addresses = resolved(&first, target.port).await;
     // Where a proxy looks names up, it is not known where they lead.
@@ -38,29 +51,39 @@ pub(in super::super) async fn ask(config: &ConnectionConfig, names: &Names) -> V
     let connected = connect(&addresses, target.port).await;
     lines.push(network::tcp(&target, &connected.as_ref().map(|(address, _)| *address).map_err(Clone::clone), names));
     let Ok((_, stream)) = connected else { return lines };
-    let found = match (url.scheme(), &proxy) {
-        ("https", None) => tls::handshake(stream, &host, config.ca_pem.as_deref()).await,
-        ("https", Some(_)) => Tls::ThroughProxy,
+    let found = match url.scheme() {
+        "https" if is_proxied => Tls::ThroughProxy,
+        "https" => tls::handshake(stream, host, config.ca_pem.as_deref()).await,
         _ => Tls::Plain,
     };
-    lines.push(network::tls(&own.host, &found, config.ca_pem.is_some(), SystemTime::now(), names));
+    lines.push(handshake::tls(&own.host, &found, config.ca_pem.is_some(), SystemTime::now(), names));
     lines
 }
 
+/// A proxy of the environment.
+struct Proxy {
+    host: Host,
+    target: Target,
+    is_socks: bool,
+}
+
 /// The proxy that the client takes.
-fn proxy_of(config: &ConnectionConfig, url: &Url) -> Option<(Host, Target)> {
+fn proxy_of(config: &ConnectionConfig, url: &Url) -> Option<Proxy> {
     if !config.system_proxy || config.reach != Reach::Anywhere {
         return None;
     }
     let taken = Matcher::from_system().intercept(&url.as_str().parse().ok()?)?;
     let host = Host::parse(taken.uri().host()?).ok()?;
-    let usual = match taken.uri().scheme_str() {
-        Some("https") => 443,
-        Some(scheme) if scheme.starts_with("socks") => 1080,
-        Some(_) | None => 80,
+    let scheme = taken.uri().scheme_str().unwrap_or_default();
+    let is_socks = scheme.starts_with("socks");
+    let usual = match scheme {
+        "https" => 443,
+        _ if is_socks => 1080,
+        _ => 80,
     };
     let port = taken.uri().port_u16().unwrap_or(usual);
-    Some((host.clone(), Target { host: host.to_string(), port, is_proxy: true }))
+    let target = Target { host: host.to_string(), port, is_proxy: true };
+    Some(Proxy { host, target, is_socks })
 }
 
 async fn resolved(host: &Host, port: u16) -> Result<Vec<IpAddr>, Missed> {
@@ -93,7 +116,7 @@ async fn connect(addresses: &[IpAddr], port: u16) -> Result<(IpAddr, TcpStream),
 }
 
 /// Without the number that the system has for it.
-pub(super) fn told(error: &io::Error) -> String {
+fn told(error: &io::Error) -> String {
     let kind = error.kind();
     let is_plain = matches!(
         kind,

@@ -65,10 +65,14 @@ pub(in super::super) struct Wanted<'a> {
     pub(in super::super) endpoint: &'a Endpoint,
     pub(in super::super) auth: &'a dyn Source,
     pub(in super::super) names: &'a Names,
+    /// The proxy in between.
+    pub(in super::super) proxy: Option<&'a str>,
     /// Webhooks of this connection are marked.
     pub(in super::super) is_marking: bool,
-    /// A webhook may be made, for this user.
+    /// A webhook may be made, for this user,
     pub(in super::super) write_for: Option<&'a str>,
+    /// even where it might stay.
+    pub(in super::super) may_stay: bool,
 }
 
 /// Adds lines to those of the network.
@@ -81,10 +85,11 @@ pub(in super::super) async fn ask(orion: &HttpOrion, ear: &Ear, wanted: &Wanted<
     let mut seen = Vec::from_iter(webhooks);
     let mut written = Vec::new();
     if let Some(user_id) = wanted.write_for {
-        match trip::refusal(orion.capabilities()) {
+        match trip::refusal(orion.capabilities(), wanted.may_stay) {
             Some(line) => written.push(line),
             None => {
-                let trip = super::trip::take(orion, user_id).await;
+                let there: Vec<String> = seen.iter().map(|webhook| webhook.id.clone()).collect();
+                let trip = super::trip::take(orion, user_id, &there).await;
                 written = trip::lines(&trip, &facts.endpoint, wanted.names);
                 seen.extend(trip.read.and_then(Result::ok).flatten());
             }
@@ -123,6 +128,7 @@ async fn read(orion: &HttpOrion, ear: &Ear, wanted: &Wanted<'_>) -> (Facts, Vec<
     };
     let facts = Facts {
         endpoint: wanted.endpoint.to_string(),
+        proxy: wanted.proxy.map(str::to_owned),
         given,
         heard: ear.heard().clone(),
         discovered,

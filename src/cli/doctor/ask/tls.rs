@@ -2,22 +2,28 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, Error};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, ClientConfig, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
-use super::super::network::{Refusal, SOON, Tls, refusal};
-use super::network::{PATIENCE, told};
+use super::super::handshake::{Refusal, SOON, Tls, refusal};
+use super::network::PATIENCE;
 
+/// How long a server may take to say that it wants a certificate.
+const A_MOMENT: Duration = Duration::from_secs(1);
 /// A time that no certificate reaches: the last second of the year 9998.
 const AT_LAST: Duration = Duration::from_secs(253_370_764_799);
 
@@ -31,7 +37,8 @@ pub(super) async fn handshake(stream: TcpStream, host: &Host, ca_pem: Option<&[u
 
 async fn tried(stream: TcpStream, host: &Host, ca_pem: Option<&[u8]>) -> Result<Option<SystemTime>, Refusal> {
     let name = match host {
-        Host::Domain(name) => ServerName::try_from(name.clone()).map_err(|error| Refusal::Other(error.to_string()))?,
+        Host::Domain(name) => ServerName::try_from(name.clone())
+            .map_err(|_| Refusal::Other("no certificate can be for a name of this form"))?,
         Host::Ipv4(address) => ServerName::IpAddress(IpAddr::from(std::net::IpAddr::V4(*address))),
         Host::Ipv6(address) => ServerName::IpAddress(IpAddr::from(std::net::IpAddr::V6(*address))),
     };
@@ -46,20 +53,54 @@ async fn tried(stream: TcpStream, host: &Host, ca_pem: Option<&[u8]>) -> Result<
     let no_trust = if ca_pem.is_some() { Refusal::BadCa } else { Refusal::NoRoots };
     let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider)).map_err(|_| no_trust)?;
     let verifier = Arc::new(verifier);
-    let connector = TlsConnector::from(Arc::new(config(provider, &verifier).map_err(|error| refusal(&error))?));
-    let tls = match timeout(PATIENCE, connector.connect(name.clone(), stream)).await {
+    let asked = Arc::new(Asked::default());
+    let config = config(provider, &verifier, &asked).map_err(|error| refusal(&error))?;
+    let mut tls = match timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name.clone(), stream)).await {
         Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => return Err(why(&error)),
+        Ok(Err(error)) => return Err(asked.or(why(&error))),
         Err(_) => return Err(Refusal::Timeout),
     };
+    // With TLS 1.3 a server says after the handshake that it must have one.
+    if asked.is_so()
+        && let Ok(Err(error)) = timeout(A_MOMENT, tls.read(&mut [0])).await
+    {
+        return Err(asked.or(why(&error)));
+    }
     let certificates = tls.get_ref().1.peer_certificates().unwrap_or_default();
     Ok(end(&*verifier, certificates, &name))
 }
 
-fn config(provider: Arc<CryptoProvider>, verifier: &Arc<Verifier>) -> Result<ClientConfig, Error> {
+/// Has no certificate of a client, and knows whether one was asked for.
+#[derive(Debug, Default)]
+struct Asked(AtomicBool);
+
+impl Asked {
+    fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Who asked for a certificate and then breaks it off must have one.
+    fn or(&self, why: Refusal) -> Refusal {
+        if self.is_so() && matches!(why, Refusal::Alert | Refusal::CutOff) { Refusal::ClientCertificate } else { why }
+    }
+}
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
+fn config(provider: Arc<CryptoProvider>, verifier: &Arc<Verifier>, asked: &Arc<Asked>) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let verifier: Arc<dyn ServerCertVerifier> = Arc::<Verifier>::clone(verifier);
-    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let asked: Arc<dyn ResolvesClientCert> = Arc::<Asked>::clone(asked);
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_client_cert_resolver(asked);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -70,7 +111,7 @@ fn why(error: &std::io::Error) -> Refusal {
     }
     let is_cut_off =
         matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
-    if is_cut_off { Refusal::CutOff } else { Refusal::Other(told(error)) }
+    if is_cut_off { Refusal::CutOff } else { Refusal::Other("the connection failed in the handshake") }
 }
 
 /// When the trust ends: who verifies is asked how it would be then. In two weeks any certificate of the chain counts, at

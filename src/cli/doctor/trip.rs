@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::line::{Check, Line};
 use super::names::{Names, todo};
-use crate::api::{Capabilities, Desired, Failure, FailureClass, InstanceId, RemoteWebhook, Support};
+use crate::api::{Capabilities, Desired, Failure, FailureClass, InstanceId, RemoteWebhook, Support, shell_quoted};
 
 /// Nobody receives at a name that ends so (RFC 6761).
 const HOST: &str = "orion-operator-doctor.invalid";
@@ -197,8 +197,10 @@ fn cleanup(id: &str, removal: &Removal, trip: &Trip, endpoint: &str) -> Line {
     let check = Check::Cleanup;
     let name = &trip.presence_name;
     let in_a_path = utf8_percent_encode(id, IN_A_PATH);
-    let by_hand =
-        format!("Delete it by hand: curl -X DELETE -H 'Authorization: Bearer TOKEN' '{endpoint}/webhooks/{in_a_path}'");
+    let by_hand = format!(
+        "Delete it by hand: curl -X DELETE -H 'Authorization: Bearer TOKEN' {}",
+        shell_quoted(&format!("{endpoint}/webhooks/{in_a_path}"))
+    );
     match removal {
         Removal::Gone => Line::ok(check, format!("{id} was deleted, and is gone")),
         Removal::Still => Line::fail(check, format!("Orion says that {id} is deleted, and shows it still"), by_hand),

@@ -1,9 +1,24 @@
 //! What a watch brings, when the cache shows it.
 
-use futures::{Stream, StreamExt, stream};
+use futures::channel::oneshot;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use kube::Resource;
 use kube::runtime::reflector::Store;
 use kube::runtime::watcher::{self, Event};
+
+/// The same events, and who hears once that the cache is filled.
+pub(super) fn tells_when_filled<K>(
+    events: impl Stream<Item = watcher::Result<Event<K>>>,
+) -> (impl Stream<Item = watcher::Result<Event<K>>>, oneshot::Receiver<()>) {
+    let (sender, receiver) = oneshot::channel();
+    let mut sender = Some(sender);
+    let events = events.inspect_ok(move |event| {
+        if let Some(sender) = sender.take_if(|_| matches!(event, Event::InitDone)) {
+            let _nobody_asks = sender.send(()).is_err();
+        }
+    });
+    (events, receiver)
+}
 
 /// `each` of what the cache shows anew, or no more. A new list shows when it is complete, not before: then everything may have
 /// changed.
@@ -28,7 +43,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use futures::TryStreamExt;
     use k8s_openapi::api::core::v1::ConfigMap;
     use kube::ResourceExt;
     use kube::runtime::{WatchStreamExt, reflector};

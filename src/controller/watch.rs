@@ -27,7 +27,7 @@ use super::orphans::watch_for_orphans;
 use super::pruned::prune_guarded;
 use super::queue::{self, Again};
 use super::reconcile::reconcile;
-use super::shown::shown;
+use super::shown::{shown, tells_when_filled};
 use crate::api::{ClusterOrionConnection, OrionConnection, Webhook};
 use crate::health::Phase;
 use crate::metrics::{Counted, Metrics};
@@ -258,16 +258,9 @@ fn watch_webhooks(
     clock: &Arc<dyn Clock>,
 ) -> (Store<Guarded>, impl Stream<Item = watcher::Result<Event<Guarded>>> + Send + use<>, oneshot::Receiver<()>) {
     let (store, writer) = reflector::store();
-    let (sender, receiver) = oneshot::channel();
-    let mut sender = Some(sender);
-    let events = watcher(api, config).backoff(watch_backoff(clock)).modify(prune_guarded).reflect(writer).inspect_ok(
-        move |event| {
-            if let Some(sender) = sender.take_if(|_| matches!(event, Event::InitDone)) {
-                let _nobody_asks = sender.send(()).is_err();
-            }
-        },
-    );
-    (store, events, receiver)
+    let events = watcher(api, config).backoff(watch_backoff(clock)).modify(prune_guarded).reflect(writer);
+    let (events, filled) = tells_when_filled(events);
+    (store, events, filled)
 }
 
 /// A stream of what happens to objects of which only the metadata is kept.

@@ -170,7 +170,7 @@ pub(super) fn take_over(
     token: Option<&str>,
 ) -> Step {
     if view.settings.dry_run {
-        return settle::dry_run(view, "take over", "");
+        return settle::dry_run(view, "take over");
     }
     if !view.has_finalizer() {
         return Step::Hold;

@@ -21,10 +21,7 @@ pub(super) fn begin(view: &View<'_>, connection: &ConnectionFacts, resolved: boo
 
 /// `--dry-run`: whatever would be in the way, as far as reads can tell. One list serves all, and tests address and credentials.
 fn rehearsed(view: &View<'_>, connection: &ConnectionFacts) -> Step {
-    if let Some(trouble) = &connection.trouble {
-        return settle::wait_for_connection(view, trouble);
-    }
-    if let Err(step) = view.values() {
+    if let Some(step) = settle::not_yet(view, connection) {
         return step;
     }
     let snapshot = match &view.round.list {
@@ -43,15 +40,12 @@ fn rehearsed(view: &View<'_>, connection: &ConnectionFacts) -> Step {
     });
     let but =
         alike.map(|webhook| format!(", where {} is like it already: spec.adopt.id takes that one over", webhook.id));
-    settle::dry_run(view, "create", &but.unwrap_or_default())
+    settle::dry_run_but(view, "create", &but.unwrap_or_default())
 }
 
 /// What is still missing for a POST: the connection, header values, a permit with credentials.
 fn prepared(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
-    if let Some(trouble) = &connection.trouble {
-        return Some(settle::wait_for_connection(view, trouble));
-    }
-    if let Err(step) = view.values() {
+    if let Some(step) = settle::not_yet(view, connection) {
         return Some(step);
     }
     match &view.round.prepared {

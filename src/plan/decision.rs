@@ -48,5 +48,8 @@ pub(super) fn is_to_recreate(view: &View<'_>) -> bool {
     matches!(fitting(view), Some(Decision::Recreate(_)))
 }
 
+/// A decision that still needs an id.
+pub(crate) const ADOPT: &str = "adopt=<id>";
+
 /// Stands for the token where a finalizer is all that is left of an attempt.
 pub(crate) const NO_TOKEN: &str = "none";

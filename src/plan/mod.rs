@@ -37,7 +37,7 @@ mod tests;
 mod view;
 
 pub use attempt::attempt_text;
-pub(crate) use decision::{Decision, NO_TOKEN, decision};
+pub(crate) use decision::{ADOPT, Decision, NO_TOKEN, decision};
 pub use facts::{
     Account, Call, CallKind, Connection, ConnectionFacts, Others, Round, SecretProblem, SecretValues, Settings,
     Trouble, desired, digest,
@@ -56,7 +56,7 @@ use crate::api::Reason;
 pub fn plan(view: &View<'_>) -> Step {
     let step = decide(view);
     match written_by(&step).filter(|_| view.settings.dry_run) {
-        Some(what) => settle::dry_run(view, what, ""),
+        Some(what) => settle::dry_run(view, what),
         None => step,
     }
 }

@@ -106,7 +106,7 @@ fn remove(view: &View<'_>, connection: &ConnectionFacts, id: &str, endpoint: Opt
         return settle::wait_for_connection(view, trouble);
     }
     if view.settings.dry_run {
-        return settle::dry_run(view, "delete", "");
+        return settle::dry_run(view, "delete");
     }
     match view.webhook.spec.deletion_policy() {
         DeletionPolicy::Orphan => orphan(view, connection, id),

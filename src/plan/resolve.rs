@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::decision::{Decision, NO_TOKEN, fitting};
+use super::decision::{ADOPT, Decision, NO_TOKEN, fitting};
 use super::facts::ConnectionFacts;
 use super::settle::{self, readiness, settlement};
 use super::snapshot::{Boot, Snapshot};
@@ -215,11 +215,11 @@ fn ways_out(view: &View<'_>, why: &str, candidates: &[&str]) -> String {
         ));
     } else {
         message.push_str(&match candidates {
-            [] => format!("If it exists at Orion: {}", kubectl(settle::ADOPT)),
+            [] => format!("If it exists at Orion: {}", kubectl(ADOPT)),
             ids => {
                 let shown: Vec<&str> = ids.iter().take(CANDIDATES_SHOWN).copied().collect();
                 let more = if ids.len() > shown.len() { " and others" } else { "" };
-                format!("If one of {}{more} is it: {}", shown.join(", "), kubectl(settle::ADOPT))
+                format!("If one of {}{more} is it: {}", shown.join(", "), kubectl(ADOPT))
             }
         });
         match view.open_attempt() {

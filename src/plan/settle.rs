@@ -65,12 +65,9 @@ pub(super) fn readiness(view: &View<'_>, reason: Reason, message: impl Into<Stri
     Readiness { reason, message, deleting: view.is_deleting() }
 }
 
-/// A decision that still needs an id.
-pub(super) const ADOPT: &str = "adopt=<id>";
-
 /// The command by which a person decides, ready to paste. Tokens and ids are what others have written.
 pub(super) fn annotate_command(view: &View<'_>, value: &str) -> String {
-    let value = if value == ADOPT { value.to_owned() } else { shell_word(value) };
+    let value = if value == decision::ADOPT { value.to_owned() } else { shell_word(value) };
     format!(
         "kubectl annotate webhook -n {} {} {RESOLVE}={value} --overwrite",
         view.webhook.metadata.namespace.as_deref().unwrap_or("default"),
@@ -148,8 +145,21 @@ pub(super) fn wait_for_connection(view: &View<'_>, trouble: &Trouble) -> Step {
     wait(view, trouble.reason, trouble.message.clone(), view.now + BACKOFF_CAP)
 }
 
-/// `--dry-run`: says what would be done, and what there is to know about it.
-pub(super) fn dry_run(view: &View<'_>, what: &str, but: &str) -> Step {
+/// What keeps a webhook from being sent: the connection's trouble, or header values that are not read yet or cannot be had.
+pub(super) fn not_yet(view: &View<'_>, connection: &ConnectionFacts) -> Option<Step> {
+    match &connection.trouble {
+        Some(trouble) => Some(wait_for_connection(view, trouble)),
+        None => view.values().err(),
+    }
+}
+
+/// `--dry-run`: says what would be done.
+pub(super) fn dry_run(view: &View<'_>, what: &str) -> Step {
+    dry_run_but(view, what, "")
+}
+
+/// The same, with what there is to know about it.
+pub(super) fn dry_run_but(view: &View<'_>, what: &str, but: &str) -> Step {
     let host = url_host(&view.webhook.spec.url);
     wait(
         view,

@@ -197,14 +197,11 @@ pub(super) fn update(view: &View<'_>, connection: &ConnectionFacts, id: &str) ->
     if connection.capabilities.put == Support::Absent && connection.capabilities.patch == Support::Absent {
         return unsupported(view, connection);
     }
-    if let Some(trouble) = &connection.trouble {
-        return settle::wait_for_connection(view, trouble);
-    }
-    if let Err(step) = view.values() {
+    if let Some(step) = settle::not_yet(view, connection) {
         return step;
     }
     if view.settings.dry_run {
-        return settle::dry_run(view, "update", "");
+        return settle::dry_run(view, "update");
     }
     Step::Update { id: id.to_owned() }
 }

@@ -8,7 +8,7 @@ use kube::api::DeleteParams;
 use orion_operator::api::{CREATE_ATTEMPT, RESOLVE};
 use serde_json::{Value, json};
 
-use super::world::{TOKEN, World, id, message, run, run_with, spec, until};
+use super::world::{TOKEN, World, id, message, post_only, run, run_with, spec, until};
 
 /// A folder on the PATH with the plugin, in which kubectl finds it.
 struct Kubectl {
@@ -211,16 +211,7 @@ fn a_webhook_is_suspended_and_resumed() {
 
 #[test]
 fn a_person_decides() {
-    let post_only = Config {
-        list: false,
-        get: false,
-        put: false,
-        patch: false,
-        delete: false,
-        openapi: OpenApi::Off,
-        ..Config::default()
-    };
-    run_with(post_only, async |world| {
+    run_with(post_only(OpenApi::Off), async |world| {
         let kubectl = Kubectl::new();
         let _operator = world.operator(&[]).await;
         world.create("plain", spec("plain")).await;

@@ -1,15 +1,11 @@
 //! An Orion that can only create: an unknown result is left to a person, and each way out that a message names works.
 
-use devkit::sim::{Action, Answered, Config, Fault, OpenApi, Operation};
+use devkit::sim::{Action, Answered, Fault, OpenApi, Operation};
 use kube::ResourceExt;
 use orion_operator::api::{CREATE_ATTEMPT, FINALIZER, RESOLVE, Webhook};
 
 use super::operator::Operator;
-use super::world::{World, id, message, run_with, spec, until};
-
-fn post_only(openapi: OpenApi) -> Config {
-    Config { list: false, get: false, put: false, patch: false, delete: false, openapi, ..Config::default() }
-}
+use super::world::{World, id, message, post_only, run_with, spec, until};
 
 /// Creates `names` and kills `operator` while the POST of each is in flight.
 async fn killed_in_posts(world: &World, operator: &mut Operator, names: &[&str]) {

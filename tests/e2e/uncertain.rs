@@ -5,7 +5,7 @@ use std::time::Duration;
 use devkit::sim::{Action, Config, Fault, HeaderValues, ListShape, OpenApi, Operation};
 use orion_operator::api::{CREATE_ATTEMPT, RESOLVE};
 
-use super::world::{id, message, run, run_with, spec, until};
+use super::world::{id, message, post_only, run, run_with, spec, until};
 
 #[test]
 fn a_lost_answer_is_found_by_its_marker() {
@@ -75,16 +75,7 @@ fn a_list_that_lies_is_not_believed() {
 
 #[test]
 fn without_a_list_a_person_decides() {
-    let post_only = Config {
-        list: false,
-        get: false,
-        put: false,
-        patch: false,
-        delete: false,
-        openapi: OpenApi::Off,
-        ..Config::default()
-    };
-    run_with(post_only, async |world| {
+    run_with(post_only(OpenApi::Off), async |world| {
         let _operator = world.operator(&[]).await;
         world.create("plain", spec("plain")).await;
         world.synced("plain").await;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64, HEXLOWER};
 use devkit::control_plane::{AuditEvent, ControlPlane, Options};
-use devkit::sim::{Answered, Config, Operation, RequestRecord, Sim, StoredWebhook};
+use devkit::sim::{Answered, Config, OpenApi, Operation, RequestRecord, Sim, StoredWebhook};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -78,6 +78,11 @@ pub fn run<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
 pub fn run_with<F: Future<Output = ()>>(config: Config, test: impl FnOnce(World) -> F) {
     let shared = shared();
     shared.runtime.block_on(async { test(World::new(shared, config).await).await });
+}
+
+/// An Orion that can only create.
+pub fn post_only(openapi: OpenApi) -> Config {
+    Config { list: false, get: false, put: false, patch: false, delete: false, openapi, ..Config::default() }
 }
 
 /// Waits until `check` gives something.

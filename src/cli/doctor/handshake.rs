@@ -231,19 +231,12 @@ mod tests {
     use rustls::pki_types::{ServerName, UnixTime};
 
     use super::super::line::Status;
+    use super::super::line::tests::says;
     use super::super::names::{FIELDS, FLAGS};
     use super::*;
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-    }
-
-    #[track_caller]
-    fn says(line: &Line, status: Status, words: &[&str]) {
-        let text = format!("{} -> {}", line.found, line.todo.clone().unwrap_or_default());
-        assert_eq!(line.status, status, "{text}");
-        assert_eq!(line.todo.is_some(), matches!(status, Status::Warn | Status::Fail), "{text}");
-        assert!(words.iter().all(|word| text.contains(word)), "{words:?}: {text}");
     }
 
     #[test]

@@ -198,8 +198,17 @@ impl Report {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A line has this status, words in it or in what is to be done, and tells what to do where something is wrong.
+    #[track_caller]
+    pub(in super::super) fn says(line: &Line, status: Status, words: &[&str]) {
+        let text = format!("{} -> {}", line.found, line.todo.clone().unwrap_or_default());
+        assert_eq!(line.status, status, "{text}");
+        assert_eq!(line.todo.is_some(), matches!(status, Status::Warn | Status::Fail), "{text}");
+        assert!(words.iter().all(|word| text.contains(word)), "{words:?}: {text}");
+    }
 
     #[test]
     fn the_first_failure_is_the_cause_of_what_is_skipped() {

@@ -99,19 +99,12 @@ pub(super) fn proxy(host: &str, proxy: &Target, is_socks: bool) -> Line {
 #[cfg(test)]
 mod tests {
     use super::super::line::Status;
+    use super::super::line::tests::says;
     use super::super::names::{FIELDS, FLAGS};
     use super::*;
 
     fn target(host: &str, is_proxy: bool) -> Target {
         Target { host: host.into(), port: 8443, is_proxy }
-    }
-
-    #[track_caller]
-    fn says(line: &Line, status: Status, words: &[&str]) {
-        let text = format!("{} -> {}", line.found, line.todo.clone().unwrap_or_default());
-        assert_eq!(line.status, status, "{text}");
-        assert_eq!(line.todo.is_some(), matches!(status, Status::Warn | Status::Fail), "{text}");
-        assert!(words.iter().all(|word| text.contains(word)), "{words:?}: {text}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::api::{FINALIZER, Reason, shell_quoted, shell_word};
 use crate::cli::objects::Object;
 use crate::cli::plugin::Program;
 use crate::cli::printable;
-use crate::plan::{Decision, NO_TOKEN, decision};
+use crate::plan::{ADOPT, Decision, NO_TOKEN, decision};
 
 /// One decision that is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Way {
     /// As the annotation has it.
     pub(super) fn value(&self) -> String {
         match self {
-            Self::Adopt => "adopt=<id>".to_owned(),
+            Self::Adopt => ADOPT.to_owned(),
             Self::Retry(token) => format!("retry={token}"),
             Self::Recreate(id) => format!("recreate={id}"),
             Self::Abandon => "abandon".to_owned(),

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use futures::channel::{mpsc, oneshot};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt, TryStreamExt, future};
+use futures::{FutureExt, StreamExt, future};
 use kube::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use tracing::warn;
 
@@ -21,7 +20,7 @@ use crate::controller::background::keep;
 use crate::controller::clock::{Clock, watch_backoff};
 use crate::controller::context::Context;
 use crate::controller::reconcile::ReconcileError;
-use crate::controller::shown::shown;
+use crate::controller::shown::{shown, tells_when_filled};
 use crate::controller::watch::tell_watch_error;
 
 /// Connections of one kind and scope, not reconciled yet.
@@ -63,18 +62,12 @@ pub(in crate::controller) fn watch<K: ConnectionObject>(
     clock: &Arc<dyn Clock>,
 ) -> ConnectionWatch<K> {
     let (store, writer) = reflector::store();
-    let (sender, filled) = oneshot::channel();
     let (again, changes) = mpsc::unbounded();
-    let mut sender = Some(sender);
     let events = watcher(api, watcher::Config::default())
         .backoff(watch_backoff(clock))
         .modify(|guarded| kube::Resource::meta_mut(guarded).managed_fields = None)
-        .reflect(writer)
-        .inspect_ok(move |event| {
-            if let Some(sender) = sender.take_if(|_| matches!(event, Event::InitDone)) {
-                let _nobody_asks = sender.send(()).is_err();
-            }
-        });
+        .reflect(writer);
+    let (events, filled) = tells_when_filled(events);
     let events = shown(store.clone(), events, Clone::clone).boxed();
     ConnectionWatch { store, filled, again, changes, events }
 }

@@ -82,7 +82,8 @@ pub struct Failure {
     pub status: Option<u16>,
     /// Whether the request may have reached Orion.
     pub sent: Sent,
-    /// The answer had a JSON body: it comes from the API itself and not from something in front of it.
+    /// The answer, to this call or to the login before it, was a refusal with a JSON body: it comes from the API itself and
+    /// not from something in front of it.
     pub json: bool,
     /// How long Orion asks us to wait, at most 10 minutes.
     pub retry_after: Option<Duration>,

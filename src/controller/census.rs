@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
 
 use super::connections::{ConnectionKey, Slot};
 use super::context::{Context, Entries, Guarded};
+use super::name::WebhookName;
 use crate::api::{Reason, Support, Webhook, parse_duration, ready_condition};
 use crate::metrics::{Census, Counted, Kind};
 use crate::plan::{Boot, Settings};
@@ -84,7 +85,7 @@ impl Checks<'_> {
             return;
         };
         // One that was not met yet is in the line, which has metrics of its own.
-        let Some(entry) = self.entries.get(&ObjectRef::from_obj(webhook)) else { return };
+        let Some(entry) = self.entries.get(&WebhookName::of(webhook)) else { return };
         let age = self.now.saturating_sub(entry.checked);
         let declared = webhook.spec.interval.as_deref().and_then(|text| parse_duration(text).ok());
         let late = age.saturating_sub(self.settings.interval(declared).mul_f64(CHANCE));
@@ -117,7 +118,7 @@ mod tests {
             let key = ConnectionKey::Namespaced { namespace: namespace.clone(), name: format!("orion-{number}") };
             let terms = Terms { access: Access::All, adoption: true };
             context.registry.namespaced_are_known(Some(namespace.clone()), [(key, terms)].into_iter());
-            let key = ObjectRef::new(&format!("hook-{number}")).within(&namespace);
+            let key = WebhookName::new(&namespace, &format!("hook-{number}"));
             drop(context.recall(&key, &number.to_string()));
         }
         let page = metrics.page(Format::Text);
@@ -145,7 +146,7 @@ mod tests {
             webhook(3, None),
         ];
         let (context, _) = context(all.into_iter());
-        let key = |number: usize| ObjectRef::new(&format!("hook-{number}")).within(&format!("team-{number}"));
+        let key = |number: usize| WebhookName::new(&format!("team-{number}"), &format!("hook-{number}"));
         // Seen half an hour ago, with an interval of ten minutes and one more for chance.
         let seen = |checked: Duration| Entry { uid: String::new(), checked, ..Entry::default() };
         context.remember(&key(0), &seen(HOUR / 2));

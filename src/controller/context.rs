@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::Clock;
 use super::connections::{ConnectionHandle, ConnectionKey, Offer, Reached, Registry, Slot, Terms, holds};
 use super::events::Events;
+use super::name::WebhookName;
 use super::reconcile::is_newer;
 use super::watch::Watching;
 use crate::api::{CREATE_ATTEMPT, Webhook, WebhookSpec};
@@ -44,7 +45,7 @@ pub(super) struct Entry {
 }
 
 /// What is kept of all, each on its own: a table of these is never full, and its empty places would be as large.
-pub(super) type Entries = HashMap<ObjectRef<Webhook>, Arc<Entry>>;
+pub(super) type Entries = HashMap<WebhookName, Arc<Entry>>;
 
 /// What a [`Context`] is made of.
 pub struct ContextConfig {
@@ -80,7 +81,7 @@ pub(super) struct Caches {
     pub secrets: Vec<Store<PartialObjectMeta<Secret>>>,
     /// Only where all namespaces are watched.
     pub namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
-    pub wakes: Vec<mpsc::UnboundedSender<ObjectRef<Webhook>>>,
+    pub wakes: Vec<mpsc::UnboundedSender<WebhookName>>,
 }
 
 /// What all reconciles share.
@@ -97,7 +98,8 @@ pub struct Context {
     pub(super) metrics: Arc<Metrics>,
     pub(super) webhooks: Vec<Store<Guarded>>,
     pub(super) secrets: Vec<Store<PartialObjectMeta<Secret>>>,
-    pub(super) slots: Semaphore,
+    /// Reconciles at once, over all shares.
+    pub(super) slots: Arc<Semaphore>,
     /// The namespaces that are watched; `None` for all.
     pub(super) watched: Option<BTreeSet<String>>,
     /// Others may have Webhooks of the same namespaces: this one watches only those with certain labels.
@@ -107,7 +109,7 @@ pub struct Context {
     pub(super) speaks: watch::Receiver<bool>,
     pub(super) health: Arc<Health>,
     namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
-    wakes: Vec<mpsc::UnboundedSender<ObjectRef<Webhook>>>,
+    wakes: Vec<mpsc::UnboundedSender<WebhookName>>,
     entries: Mutex<Entries>,
 }
 
@@ -139,7 +141,7 @@ impl Context {
             metrics,
             webhooks,
             secrets,
-            slots: Semaphore::new(config.concurrency.into()),
+            slots: Arc::new(Semaphore::new(config.concurrency.into())),
             watched: watching.namespaces.clone(),
             is_shard: watching.label_selector.is_some(),
             stop,
@@ -153,8 +155,8 @@ impl Context {
     }
 
     /// The object as the cache of its scope has it.
-    pub(super) fn cached(&self, key: &ObjectRef<Webhook>) -> Option<Arc<Guarded>> {
-        let key = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
+    pub(super) fn cached(&self, key: &WebhookName) -> Option<Arc<Guarded>> {
+        let key = key.to_ref();
         self.webhooks.iter().find_map(|store| store.get(&key))
     }
 
@@ -164,7 +166,7 @@ impl Context {
     }
 
     /// What is remembered of the object; a new one of the same name starts afresh.
-    pub(super) fn recall(&self, key: &ObjectRef<Webhook>, uid: &str) -> Entry {
+    pub(super) fn recall(&self, key: &WebhookName, uid: &str) -> Entry {
         let mut entries = self.entries();
         // Objects that went without us (a finalizer taken off by hand, say) are swept out now and then.
         let living: usize = self.webhooks.iter().map(Store::len).sum();
@@ -179,7 +181,7 @@ impl Context {
     }
 
     /// Keeps what is remembered. Called before each effect, so that a panic or a deadline cannot lose it.
-    pub(super) fn remember(&self, key: &ObjectRef<Webhook>, entry: &Entry) {
+    pub(super) fn remember(&self, key: &WebhookName, entry: &Entry) {
         let mut entry = entry.clone();
         if entry.latest.is_some() {
             let cached = self.cached(key);
@@ -189,7 +191,7 @@ impl Context {
     }
 
     /// The cache has the object in this version now: a copy that is no newer is of no use.
-    pub(super) fn caught_up(&self, key: &ObjectRef<Webhook>, cached: &Guarded) {
+    pub(super) fn caught_up(&self, key: &WebhookName, cached: &Guarded) {
         let mut entries = self.entries();
         let known = entries.get_mut(key);
         if let Some(entry) = known
@@ -200,12 +202,12 @@ impl Context {
     }
 
     /// Forgets an object that is gone.
-    pub(super) fn forget(&self, key: &ObjectRef<Webhook>) {
+    pub(super) fn forget(&self, key: &WebhookName) {
         self.entries().remove(key);
     }
 
     /// One more reconcile of the object ended in an error; says how many in a row.
-    pub(super) fn count_error(&self, key: &ObjectRef<Webhook>) -> u32 {
+    pub(super) fn count_error(&self, key: &WebhookName) -> u32 {
         let mut entries = self.entries();
         entries.get_mut(key).map_or(0, |entry| {
             let entry = Arc::make_mut(entry);
@@ -308,12 +310,12 @@ impl Context {
     }
 
     /// The other Webhook that holds an id of an endpoint.
-    pub(super) fn holder(&self, endpoint: &str, id: &str, but: &ObjectRef<Webhook>) -> Option<String> {
+    pub(super) fn holder(&self, endpoint: &str, id: &str, but: &WebhookName) -> Option<String> {
         let holds = |webhook: &Webhook| {
             let status = webhook.status.as_ref()?;
             let is_held = status.webhook_id.as_deref() == Some(id) && status.endpoint.as_deref() == Some(endpoint);
-            let is_another = is_held && ObjectRef::from_obj(webhook) != *but;
-            is_another.then(|| format!("{}/{}", webhook.namespace().unwrap_or_default(), webhook.name_any()))
+            let name = is_held.then(|| WebhookName::of(webhook)).filter(|name| name != but)?;
+            Some(name.to_string())
         };
         self.pick(holds).next()
     }
@@ -331,10 +333,6 @@ impl Context {
     }
 }
 
-pub(super) fn key_of(guarded: &Guarded) -> ObjectRef<Webhook> {
-    ObjectRef::new(&guarded.name_any()).within(&guarded.namespace().unwrap_or_default())
-}
-
 /// Our last write is not in the cache yet.
 fn is_ahead(latest: &Webhook, cached: &Guarded) -> bool {
     cached.0.as_ref().is_ok_and(|cached| is_newer(latest, cached))
@@ -342,11 +340,11 @@ fn is_ahead(latest: &Webhook, cached: &Guarded) -> bool {
 
 fn wake_those_in(
     store: &Store<Guarded>,
-    wake: &mpsc::UnboundedSender<ObjectRef<Webhook>>,
+    wake: &mpsc::UnboundedSender<WebhookName>,
     are_meant: impl Fn(&Webhook) -> bool,
 ) {
     for guarded in store.state().iter().filter(|guarded| guarded.0.as_ref().is_ok_and(&are_meant)) {
-        let _receiver_is_gone = wake.unbounded_send(key_of(guarded)).is_err();
+        let _receiver_is_gone = wake.unbounded_send(WebhookName::of(guarded.as_ref())).is_err();
     }
 }
 

@@ -10,6 +10,7 @@ mod ended;
 mod events;
 mod execute;
 mod gather;
+mod name;
 pub mod orphans;
 mod patch;
 mod pruned;

@@ -5,22 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use rand::RngExt;
 use rand::distr::{Alphanumeric, SampleString};
 use rand::rngs::StdRng;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::field::{Empty, display};
 use tracing::{Span, debug, warn};
 
 use super::clock::chance;
-use super::connections::{ConnectionHandle, Reached};
-use super::context::{Context, Entry, Guarded, key_of};
+use super::connections::{ConnectionHandle, Reached, Share};
+use super::context::{Context, Entry, Guarded};
 use super::ended::{self, Ended};
+use super::name::WebhookName;
 use super::patch::{self, ApiError};
 use super::pruned::prune;
-use super::queue::Again;
+use super::queue::{Again, Work};
 use super::undecodable;
 use crate::api::Webhook;
 use crate::plan::{Connection, Guard, Round, Step, View, backoff, plan, progressing};
@@ -56,52 +57,68 @@ pub enum ReconcileError {
     Restless,
 }
 
-/// Brings one Webhook a step further, or to rest, when it has its place among those that are at work.
-///
-/// # Errors
-/// Only trouble with the apiserver and bugs; what goes wrong at Orion is told in the status.
-pub(super) async fn reconcile(key: &ObjectRef<Webhook>, context: &Context) -> Result<Again, ReconcileError> {
-    let Some(guarded) = context.cached(key) else { return Ok(gone(key, context)) };
-    // One that does not decode has no share: nothing is sent for it.
-    let share = guarded.0.as_ref().ok().and_then(|cached| context.registry.share(cached));
-    drop(guarded);
-    let in_line = context.metrics.line.enter();
-    let places = async {
-        // In this order: who waits for its share takes no place from others.
-        let share = match &share {
-            Some(share) => share.acquire().await.ok(),
-            None => None,
-        };
-        (share, context.slots.acquire().await.ok())
-    };
-    let places = context.stop.run_until_cancelled(places).await;
-    drop(in_line);
-    // Who has not begun when the process is asked to stop does not begin.
-    let Some(_places) = places.filter(|_| !context.stop.is_cancelled()) else { return Ok(Again::on_change()) };
-    // As it is now, not as it was when the wait began.
-    let Some(guarded) = context.cached(key) else { return Ok(gone(key, context)) };
-    // Boxed: thousands may wait for their place, and need not be as large as one that is at work.
-    Box::pin(in_its_place(&guarded, context)).await
+/// Reconciles of Webhooks, as work for the loop.
+pub(super) struct Reconciles(pub(super) Arc<Context>);
+
+impl Reconciles {
+    fn cached(&self, name: &WebhookName) -> Option<Arc<Guarded>> {
+        let cached = self.0.cached(name);
+        if cached.is_none() {
+            self.0.forget(name);
+        }
+        cached
+    }
 }
 
-fn gone(key: &ObjectRef<Webhook>, context: &Context) -> Again {
-    context.forget(key);
-    Again::on_change()
+impl Work<WebhookName> for Reconciles {
+    /// One that does not decode has no share: nothing is sent for it.
+    type Share = Option<Share>;
+    type Place = [Option<OwnedSemaphorePermit>; 2];
+
+    fn share(&self, name: &WebhookName) -> Option<Self::Share> {
+        self.cached(name).map(|guarded| guarded.0.as_ref().ok().and_then(Share::of))
+    }
+
+    fn place(&self, share: &Self::Share) -> impl Future<Output = Self::Place> + Send + 'static {
+        let share = share.as_ref().map(|share| self.0.registry.places(share));
+        let all = Arc::clone(&self.0.slots);
+        async move {
+            // In this order: who waits for its share takes no place from others.
+            let of_share = match share {
+                Some(share) => share.acquire_owned().await.ok(),
+                None => None,
+            };
+            [of_share, all.acquire_owned().await.ok()]
+        }
+    }
+
+    fn begin(&self, name: &WebhookName, place: Self::Place) -> Option<impl Future<Output = Again> + Send + 'static> {
+        // As it is now, not as it was when the wait began.
+        let guarded = self.cached(name)?;
+        let (context, name) = (Arc::clone(&self.0), name.clone());
+        Some(async move {
+            let _until_the_end = place;
+            // The error was told by the reconcile itself.
+            reconcile(&name, &guarded, &context)
+                .await
+                .unwrap_or_else(|_| Again::after(backoff(context.count_error(&name), chance(&*context.clock).random())))
+        })
+    }
 }
 
 #[tracing::instrument(name = "reconcile", skip_all, fields(
     kind = %"Webhook",
-    object = %path(guarded),
+    object = %name,
     generation = guarded.meta().generation,
     step = Empty,
     outcome = Empty,
     milliseconds = Empty,
 ))]
-async fn in_its_place(guarded: &Guarded, context: &Context) -> Result<Again, ReconcileError> {
+async fn reconcile(name: &WebhookName, guarded: &Guarded, context: &Context) -> Result<Again, ReconcileError> {
     let under_way = context.metrics.webhooks.begins();
     let work = async {
         match &guarded.0 {
-            Ok(cached) => Reconcile::new(context, key_of(guarded), cached).run().await,
+            Ok(cached) => Reconcile::new(context, name.clone(), cached).run().await,
             Err(invalid) => {
                 // The decoder's own words can quote the object's values, so they are left out.
                 warn!("the stored object does not decode as a Webhook; the others are served on");
@@ -117,15 +134,10 @@ async fn in_its_place(guarded: &Guarded, context: &Context) -> Result<Again, Rec
     ended::end(&context.metrics.webhooks, under_way, result)
 }
 
-/// `namespace/name`, as kubectl users know it.
-fn path(guarded: &Guarded) -> String {
-    format!("{}/{}", guarded.namespace().unwrap_or_default(), guarded.name_any())
-}
-
 /// One reconcile under way. `execute` has its verbs.
 pub(super) struct Reconcile<'a> {
     pub(super) context: &'a Context,
-    pub(super) key: ObjectRef<Webhook>,
+    pub(super) key: WebhookName,
     pub(super) entry: Entry,
     pub(super) webhook: Arc<Webhook>,
     pub(super) handle: Option<Arc<ConnectionHandle>>,
@@ -138,7 +150,7 @@ pub(super) struct Reconcile<'a> {
 }
 
 impl<'a> Reconcile<'a> {
-    fn new(context: &'a Context, key: ObjectRef<Webhook>, cached: &Webhook) -> Self {
+    fn new(context: &'a Context, key: WebhookName, cached: &Webhook) -> Self {
         let mut entry = context.recall(&key, &cached.uid().unwrap_or_default());
         // Looked up after what is remembered: what was dropped of that a moment ago, the cache has by now.
         let now = context.cached(&key);
@@ -362,16 +374,12 @@ mod tests {
     use super::*;
     use crate::controller::context::tests::{at, context};
 
-    fn size<'a, F: Future>(_: impl Fn(&'a ObjectRef<Webhook>, &'a Context) -> F) -> usize {
-        size_of::<F>()
-    }
-
     /// The cache may go on, and our own copy be dropped for that, while a reconcile begins: it works on the newest of all.
     #[tokio::test]
     async fn it_begins_with_the_newest() {
         let guarded = |webhook| kube::core::DeserializeGuard(Ok(webhook));
         let (context, _) = context([guarded(at("5", "0"))].into_iter());
-        let key = ObjectRef::new("hook-0").within("team-0");
+        let key = WebhookName::new("team-0", "hook-0");
         let begins = |uid: &str, latest: Option<&str>| {
             let latest = latest.map(|version| Arc::new(at(version, uid)));
             context.entries().insert(key.clone(), Arc::new(Entry { uid: uid.into(), latest, ..Entry::default() }));
@@ -383,12 +391,5 @@ mod tests {
             ("5".into(), "5".into(), "6".into())
         );
         assert_eq!(begins("another", None), "4", "another object of this name");
-    }
-
-    /// Thousands wait at the start, each with one of these.
-    #[test]
-    fn one_that_waits_for_its_place_is_small() {
-        let size = size(reconcile);
-        assert!(size <= 1024, "{size} bytes");
     }
 }

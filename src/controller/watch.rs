@@ -11,27 +11,26 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::background::keep;
-use super::clock::{Clock, chance, watch_backoff};
+use super::clock::{Clock, watch_backoff};
 use super::connections::{self, ConnectionHandle, ConnectionKey, ConnectionObject, ConnectionWatch, Terms, Users};
-use super::context::{Caches, Context, ContextConfig, Guarded, key_of};
+use super::context::{Caches, Context, ContextConfig, Guarded};
+use super::name::WebhookName;
 use super::orphans::watch_for_orphans;
 use super::pruned::prune_guarded;
-use super::queue::{self, Again};
-use super::reconcile::reconcile;
+use super::queue;
+use super::reconcile::Reconciles;
 use super::shown::{shown, tells_when_filled};
-use crate::api::{ClusterOrionConnection, OrionConnection, Webhook};
+use crate::api::{ClusterOrionConnection, OrionConnection};
 use crate::health::Phase;
 use crate::metrics::{Counted, Metrics};
-use crate::plan::backoff;
 
 /// How long the client of the apiserver may hear nothing on a connection that it waits on. Longer than a watch that has
 /// nothing to tell (290 s), which the apiserver itself ends; without it, a list whose answer never comes, on a connection
@@ -156,38 +155,27 @@ pub async fn run(config: ContextConfig, watching: Watching, metrics: Arc<Metrics
     info!("stopped: nothing is in flight");
 }
 
-/// The loop over the Webhooks of one scope. Without a bound of its own: places are handed out by the reconcile, fairly
-/// between connections.
+/// The loop over the Webhooks of one scope.
 fn reconcile_webhooks(
     context: &Arc<Context>,
     store: Store<Guarded>,
     events: impl Stream<Item = watcher::Result<Event<Guarded>>> + Send + 'static,
-    changes: mpsc::UnboundedReceiver<ObjectRef<Webhook>>,
+    changes: mpsc::UnboundedReceiver<WebhookName>,
 ) -> BoxFuture<'static, ()> {
     let watching = Arc::clone(context);
     let seen = move |guarded: &Guarded| {
-        let key = key_of(guarded);
-        watching.caught_up(&key, guarded);
-        key
+        let name = WebhookName::of(guarded);
+        watching.caught_up(&name, guarded);
+        name
     };
     let changed = shown(store, events, seen)
-        .filter_map(|key| future::ready(key.inspect_err(|error| tell_watch_error("Webhooks", error)).ok()));
-    let stop = context.stop.clone();
+        .filter_map(|name| future::ready(name.inspect_err(|error| tell_watch_error("Webhooks", error)).ok()));
     let context = Arc::clone(context);
-    let begin = move |key: &ObjectRef<Webhook>| {
-        if context.cached(key).is_none() {
-            context.forget(key);
-            return None;
-        }
-        let (context, key) = (Arc::clone(&context), key.clone());
-        Some(async move {
-            // The error was told by the reconcile itself.
-            reconcile(&key, &context)
-                .await
-                .unwrap_or_else(|_| Again::after(backoff(context.count_error(&key), chance(&*context.clock).random())))
-        })
-    };
-    queue::serve(stream::select(changed, changes), stop, begin).boxed()
+    async move {
+        let (names, work) = (stream::select(changed, changes), Reconciles(Arc::clone(&context)));
+        queue::serve(names, context.stop.clone(), &context.metrics.line, work).await;
+    }
+    .boxed()
 }
 
 /// The loop over connections. `tell` hears of all of them once they are known by name, and so does the receiver.

@@ -20,7 +20,7 @@ use super::key::ConnectionKey;
 use super::made::{Kept, Made, is_at};
 use super::material;
 use super::object::{ConnectionObject, newest, path};
-use super::registry::{Offer, Problem, Slot};
+use super::registry::{Offer, Problem, Share, Slot};
 use super::status::{self, Said};
 use super::users;
 use crate::api::{CONNECTION_FINALIZER, Reason, State, ready_condition};
@@ -245,7 +245,7 @@ impl<K: ConnectionObject> Checker<K> {
                 if (changed || context.registry.get(key).is_none()) && !self.is_the_same_handle(key, &made) {
                     self.put(key, object, kept, Offer::Pending);
                 }
-                let looks = context.registry.looks(key);
+                let looks = context.registry.places(&Share::of_looks(key));
                 let Some(_look) = context.stop.run_until_cancelled(looks.acquire()).await else {
                     return Ok(Again::on_change());
                 };

@@ -30,6 +30,6 @@ pub(crate) use material::connection_config;
 pub use object::Terms;
 
 pub(super) use object::ConnectionObject;
-pub(super) use registry::{Offer, Reached, Registry, Slot};
+pub(super) use registry::{Offer, Reached, Registry, Share, Slot};
 pub(super) use users::holds;
 pub(super) use watch::{ConnectionWatch, Users, known, watch};

@@ -96,18 +96,40 @@ pub(in crate::controller) struct Registry {
     state: Mutex<State>,
     /// ClusterOrionConnections are served: the operator is not bound to single namespaces.
     serves_clusters: bool,
-    /// Reconciles at once for the Webhooks of a namespace with connections of its own, and of one that is shared.
+    /// Reconciles at once of a team, and of a shared connection.
     share: usize,
     large_share: usize,
 }
 
-/// Who has a share of what can be done at once.
+/// Who has a share of what can be done at once: an Orion that hangs leaves places to the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Whose {
+pub(in crate::controller) enum Share {
+    /// The Webhooks of a namespace's own connections.
     Team(String),
+    /// The Webhooks of a connection that is shared.
     Shared(ConnectionKey),
+    /// Looks at the connections of a namespace.
     LooksOfTeam(String),
+    /// Looks at a connection that is shared.
     LookAt(ConnectionKey),
+}
+
+impl Share {
+    /// Of a Webhook. `None` where its connection is of a kind that this version does not know: nothing is sent for it.
+    pub(in crate::controller) fn of(webhook: &Webhook) -> Option<Self> {
+        Some(match ConnectionKey::of(webhook)? {
+            ConnectionKey::Namespaced { namespace, .. } => Self::Team(namespace),
+            key @ (ConnectionKey::Default | ConnectionKey::Cluster { .. }) => Self::Shared(key),
+        })
+    }
+
+    /// Of the looks at a connection.
+    pub(super) fn of_looks(key: &ConnectionKey) -> Self {
+        match key {
+            ConnectionKey::Namespaced { namespace, .. } => Self::LooksOfTeam(namespace.clone()),
+            ConnectionKey::Default | ConnectionKey::Cluster { .. } => Self::LookAt(key.clone()),
+        }
+    }
 }
 
 /// Looks at once at the connections of one namespace.
@@ -116,7 +138,7 @@ const LOOKS_AT_ONCE: usize = 8;
 #[derive(Default)]
 struct State {
     slots: HashMap<ConnectionKey, Slot>,
-    shares: HashMap<Whose, Arc<Semaphore>>,
+    shares: HashMap<Share, Arc<Semaphore>>,
     /// Namespaces (`None`: all) whose OrionConnections are all known,
     namespaces: BTreeSet<Option<String>>,
     /// and whether those of the cluster are.
@@ -200,25 +222,15 @@ impl Registry {
         self.state().slots.values().any(|slot| slot.terms.access.depends_on_labels())
     }
 
-    /// Places for the Webhooks of a namespace's own connections, or of one that is shared: an Orion that hangs leaves some to
-    /// the others.
-    pub(in crate::controller) fn share(&self, webhook: &Webhook) -> Option<Arc<Semaphore>> {
-        let (whose, places) = match ConnectionKey::of(webhook)? {
-            ConnectionKey::Namespaced { namespace, .. } => (Whose::Team(namespace), self.share),
-            key @ (ConnectionKey::Default | ConnectionKey::Cluster { .. }) => (Whose::Shared(key), self.large_share),
+    /// The places of a share.
+    pub(in crate::controller) fn places(&self, share: &Share) -> Arc<Semaphore> {
+        let number = match share {
+            Share::Team(_) => self.share,
+            Share::Shared(_) => self.large_share,
+            Share::LooksOfTeam(_) | Share::LookAt(_) => LOOKS_AT_ONCE,
         };
         let mut state = self.state();
-        Some(Arc::clone(state.shares.entry(whose).or_insert_with(|| Arc::new(Semaphore::new(places)))))
-    }
-
-    /// Places for the looks at the connections of a namespace, likewise.
-    pub(super) fn looks(&self, key: &ConnectionKey) -> Arc<Semaphore> {
-        let whose = match key {
-            ConnectionKey::Namespaced { namespace, .. } => Whose::LooksOfTeam(namespace.clone()),
-            ConnectionKey::Default | ConnectionKey::Cluster { .. } => Whose::LookAt(key.clone()),
-        };
-        let mut state = self.state();
-        Arc::clone(state.shares.entry(whose).or_insert_with(|| Arc::new(Semaphore::new(LOOKS_AT_ONCE))))
+        Arc::clone(state.shares.entry(share.clone()).or_insert_with(|| Arc::new(Semaphore::new(number))))
     }
 
     /// What `webhook` finds. `labels` are those of its namespace, where they are known.

@@ -87,7 +87,7 @@ pub(in crate::controller) fn at(version: &str, uid: &str) -> Webhook {
 
 #[tokio::test]
 async fn our_copy_is_kept_until_the_cache_has_it() {
-    let key = ObjectRef::new("hook-0").within("team-0");
+    let key = WebhookName::new("team-0", "hook-0");
     let kept = |cached: Option<Webhook>, seen: Option<Webhook>| {
         let guarded = |webhook| DeserializeGuard(Ok(webhook));
         let (context, _) = context(cached.map(guarded).into_iter());

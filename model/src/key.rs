@@ -181,7 +181,7 @@ fn memory(memory: &Memory) -> u64 {
     } = memory;
     let mut hasher = hasher();
     (synced, changed, next_check, failures, about, missing, copies, held, deleted, stranded).hash(&mut hasher);
-    if let Some(Carrying { token, begun, confirmed, sent }) = carrying {
+    if let Some(Carrying { token, begun, confirmed, sent }) = carrying.as_deref() {
         (1, token, begun, confirmed, sent).hash(&mut hasher);
     }
     if let Some(Created { token, id, endpoint, versions: _, digest }) = created.as_deref() {

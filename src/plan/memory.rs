@@ -7,7 +7,7 @@ use kube::ResourceExt;
 
 use super::facts::{Account, SecretValues, digest};
 use super::snapshot::{Boot, Snapshot};
-use super::step::{Inputs, Settlement, Verdict};
+use super::step::{Inputs, Settlement, Verdict, number};
 use crate::api::{
     AppliedSecret, Attempt, CREATE_ATTEMPT, Failure, FailureClass, Owner, RemoteWebhook, Support, Webhook,
 };
@@ -90,7 +90,7 @@ pub struct Created {
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// The attempt in our hands.
-    pub carrying: Option<Carrying>,
+    pub carrying: Option<Box<Carrying>>,
     /// An id that is not in the status yet.
     pub created: Option<Box<Created>>,
     /// A create in doubt.
@@ -105,8 +105,8 @@ pub struct Memory {
     pub failures: u32,
     /// The last result.
     pub verdict: Option<Verdict>,
-    /// The stored id that `missing` and `copies` are about.
-    pub about: Option<String>,
+    /// Digest of the stored id that `missing` and `copies` are about.
+    pub about: Option<u64>,
     /// When the stored id was answered with 404, or not shown by complete lists.
     pub missing: Vec<Boot>,
     /// Other ids with our marker, and the beginning of the complete list that first showed each.
@@ -126,8 +126,9 @@ impl Memory {
         if self.verdict.as_ref().is_some_and(|verdict| verdict.known.news != inputs.known().news) {
             self.failures = 0;
         }
-        if self.about != inputs.webhook_id {
-            self.about.clone_from(&inputs.webhook_id);
+        let about = inputs.webhook_id.as_ref().map(number);
+        if self.about != about {
+            self.about = about;
             self.missing.clear();
             self.copies.clear();
         }
@@ -157,7 +158,8 @@ impl Memory {
 
     /// The apiserver has taken our attempt; it was asked at `asked`.
     pub fn attempt_begun(&mut self, token: &str, asked: Boot) {
-        self.carrying = Some(Carrying { token: token.to_owned(), begun: asked, confirmed: asked, sent: false });
+        self.carrying =
+            Some(Box::new(Carrying { token: token.to_owned(), begun: asked, confirmed: asked, sent: false }));
         self.doubt = None;
         self.held = false;
     }

@@ -188,7 +188,7 @@ impl Inputs {
     }
 }
 
-fn number(value: &impl Hash) -> u64 {
+pub(super) fn number(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

@@ -100,7 +100,8 @@ impl Case {
 
     pub(super) fn carrying(self, token: &str, confirmed: Boot) -> Self {
         self.held().attempt(token).with(|case| {
-            case.memory.carrying = Some(Carrying { token: token.into(), begun: confirmed, confirmed, sent: false });
+            let carrying = Carrying { token: token.into(), begun: confirmed, confirmed, sent: false };
+            case.memory.carrying = Some(Box::new(carrying));
         })
     }
 

@@ -3,7 +3,7 @@
 //! but looks at all that are under way whenever anything happens, and knows no shares.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Debug;
+use std::fmt::Display;
 use std::future::Future;
 use std::hash::Hash;
 use std::time::Duration;
@@ -55,14 +55,20 @@ pub(super) trait Work<K> {
     /// A place, taken until it is dropped.
     type Place: Send + 'static;
 
-    /// Of which share an object takes a place; `None` if there is no such object.
+    /// Of which share an object takes a place, as it is when it comes into the line; `None` if there is no such object.
     fn share(&self, key: &K) -> Option<Self::Share>;
 
-    /// Waits for a place for the first in the line of a share.
+    /// How many places a share can have. So many may wait for one: who has few must not keep up with who has many.
+    fn places(&self, share: &Self::Share) -> usize;
+
+    /// Waits for a place of a share.
     fn place(&self, share: &Self::Share) -> impl Future<Output = Self::Place> + Send + 'static;
 
-    /// The work on an object in its place; `None` if there is no such object any more.
-    fn begin(&self, key: &K, place: Self::Place) -> Option<impl Future<Output = Again> + Send + 'static>;
+    /// The work on an object; `None` if there is no such object any more.
+    fn begin(&self, key: &K) -> Option<impl Future<Output = Again> + Send + 'static>;
+
+    /// An object is gone.
+    fn gone(&self, key: &K);
 }
 
 /// Where an object is that is not at rest for good.
@@ -72,10 +78,16 @@ enum Whereabouts {
     Due(delay_queue::Key),
 }
 
+/// Who waits for a place of one share.
+struct Waiting<'a, K> {
+    names: VecDeque<(K, InLine<'a>)>,
+    /// For how many of them a place is waited for.
+    asked: usize,
+}
+
 struct Queue<'a, K, W: Work<K>> {
     whereabouts: HashMap<K, Whereabouts>,
-    /// Never an empty one, and for each somebody in `places` waits.
-    lines: HashMap<W::Share, VecDeque<(K, InLine<'a>)>>,
+    lines: HashMap<W::Share, Waiting<'a, K>>,
     places: FuturesUnordered<BoxFuture<'static, (W::Share, W::Place)>>,
     due: DelayQueue<K>,
     under_way: JoinSet<Again>,
@@ -87,7 +99,7 @@ struct Queue<'a, K, W: Work<K>> {
 /// Works on each of `keys`, until `stop` or the end of the keys; what is under way then ends. `line` counts who waits.
 pub(super) async fn serve<K, W>(keys: impl Stream<Item = K>, stop: CancellationToken, line: &Line, work: W)
 where
-    K: Clone + Eq + Hash + Debug,
+    K: Clone + Eq + Hash + Display,
     W: Work<K>,
 {
     let mut queue = Queue {
@@ -107,7 +119,7 @@ where
             biased;
             () = stop.cancelled() => break,
             Some(ended) = queue.under_way.join_next_with_id() => queue.ended(ended),
-            Some((share, place)) = queue.places.next() => queue.begin(share, place),
+            Some((share, place)) = queue.places.next() => queue.begin(&share, place),
             Some(expired) = queue.due.next() => queue.enter(expired.into_inner()),
             key = keys.next() => match key {
                 Some(key) => queue.wake(key),
@@ -115,10 +127,12 @@ where
             },
         }
     }
+    queue.places.clear();
+    queue.lines.clear();
     while queue.under_way.join_next().await.is_some() {}
 }
 
-impl<K: Clone + Eq + Hash + Debug, W: Work<K>> Queue<'_, K, W> {
+impl<K: Clone + Eq + Hash + Display, W: Work<K>> Queue<'_, K, W> {
     fn wake(&mut self, key: K) {
         match self.whereabouts.get_mut(&key) {
             Some(Whereabouts::InLine) => {}
@@ -132,42 +146,51 @@ impl<K: Clone + Eq + Hash + Debug, W: Work<K>> Queue<'_, K, W> {
     }
 
     fn enter(&mut self, key: K) {
-        let Some(share) = self.work.share(&key) else {
-            self.whereabouts.remove(&key);
-            return;
-        };
-        if !self.lines.contains_key(&share) {
-            self.wait_for_place(share.clone());
-        }
+        let Some(share) = self.work.share(&key) else { return self.leave(&key) };
         self.whereabouts.insert(key.clone(), Whereabouts::InLine);
-        self.lines.entry(share).or_default().push_back((key, self.line.enter()));
+        let line = self.lines.entry(share.clone()).or_insert_with(|| Waiting { names: VecDeque::new(), asked: 0 });
+        line.names.push_back((key, self.line.enter()));
+        self.ask(&share);
     }
 
-    fn wait_for_place(&self, share: W::Share) {
-        let place = self.work.place(&share);
-        self.places.push(place.map(|place| (share, place)).boxed());
+    /// Asks for a place, if one more of the line can have one.
+    fn ask(&mut self, share: &W::Share) {
+        let Some(line) = self.lines.get_mut(share) else { return };
+        if line.asked < line.names.len().min(self.work.places(share)) {
+            line.asked += 1;
+            let (place, share) = (self.work.place(share), share.clone());
+            self.places.push(place.map(|place| (share, place)).boxed());
+        } else if line.asked == 0 && line.names.is_empty() {
+            self.lines.remove(share);
+        }
     }
 
-    fn begin(&mut self, share: W::Share, place: W::Place) {
-        let Some(line) = self.lines.get_mut(&share) else { return };
-        let first = line.pop_front();
-        if line.is_empty() {
-            self.lines.remove(&share);
-        } else {
-            self.wait_for_place(share);
+    /// The first in line that is there still gets the place.
+    fn begin(&mut self, share: &W::Share, place: W::Place) {
+        if let Some(line) = self.lines.get_mut(share) {
+            line.asked = line.asked.saturating_sub(1);
         }
-        let Some((key, in_line)) = first else { return };
-        drop(in_line);
-        match self.work.begin(&key, place) {
-            Some(work) => {
-                let task = self.under_way.spawn(work).id();
-                self.whereabouts.insert(key.clone(), Whereabouts::UnderWay { again: false });
-                self.whose.insert(task, key);
-            }
-            None => {
-                self.whereabouts.remove(&key);
-            }
+        while let Some((key, in_line)) = self.lines.get_mut(share).and_then(|line| line.names.pop_front()) {
+            drop(in_line);
+            let Some(work) = self.work.begin(&key) else {
+                self.leave(&key);
+                continue;
+            };
+            let in_its_place = async move {
+                let _until_the_end = place;
+                work.await
+            };
+            let task = self.under_way.spawn(in_its_place).id();
+            self.whereabouts.insert(key.clone(), Whereabouts::UnderWay { again: false });
+            self.whose.insert(task, key);
+            break;
         }
+        self.ask(share);
+    }
+
+    fn leave(&mut self, key: &K) {
+        self.whereabouts.remove(key);
+        self.work.gone(key);
     }
 
     fn ended(&mut self, ended: Result<(task::Id, Again), JoinError>) {
@@ -175,7 +198,7 @@ impl<K: Clone + Eq + Hash + Debug, W: Work<K>> Queue<'_, K, W> {
         let Some(key) = self.whose.remove(&task) else { return };
         let again = ended.map_or_else(
             |lost| {
-                error!(object = ?key, "a reconcile was lost, which is a bug; the next one is in 30 s: {lost}");
+                error!(object = %key, "a reconcile was lost, which is a bug; the next one is in 30 s: {lost}");
                 Again::after(AFTER_LOSS)
             },
             |(_, again)| again,

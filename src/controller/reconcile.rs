@@ -60,23 +60,17 @@ pub enum ReconcileError {
 /// Reconciles of Webhooks, as work for the loop.
 pub(super) struct Reconciles(pub(super) Arc<Context>);
 
-impl Reconciles {
-    fn cached(&self, name: &WebhookName) -> Option<Arc<Guarded>> {
-        let cached = self.0.cached(name);
-        if cached.is_none() {
-            self.0.forget(name);
-        }
-        cached
-    }
-}
-
 impl Work<WebhookName> for Reconciles {
     /// One that does not decode has no share: nothing is sent for it.
     type Share = Option<Share>;
     type Place = [Option<OwnedSemaphorePermit>; 2];
 
     fn share(&self, name: &WebhookName) -> Option<Self::Share> {
-        self.cached(name).map(|guarded| guarded.0.as_ref().ok().and_then(Share::of))
+        self.0.cached(name).map(|guarded| guarded.0.as_ref().ok().and_then(Share::of))
+    }
+
+    fn places(&self, share: &Self::Share) -> usize {
+        self.0.registry.number_of_places(share.as_ref())
     }
 
     fn place(&self, share: &Self::Share) -> impl Future<Output = Self::Place> + Send + 'static {
@@ -92,17 +86,20 @@ impl Work<WebhookName> for Reconciles {
         }
     }
 
-    fn begin(&self, name: &WebhookName, place: Self::Place) -> Option<impl Future<Output = Again> + Send + 'static> {
+    fn begin(&self, name: &WebhookName) -> Option<impl Future<Output = Again> + Send + 'static> {
         // As it is now, not as it was when the wait began.
-        let guarded = self.cached(name)?;
+        let guarded = self.0.cached(name)?;
         let (context, name) = (Arc::clone(&self.0), name.clone());
         Some(async move {
-            let _until_the_end = place;
             // The error was told by the reconcile itself.
             reconcile(&name, &guarded, &context)
                 .await
                 .unwrap_or_else(|_| Again::after(backoff(context.count_error(&name), chance(&*context.clock).random())))
         })
+    }
+
+    fn gone(&self, name: &WebhookName) {
+        self.0.forget(name);
     }
 }
 
@@ -372,6 +369,7 @@ pub(super) fn is_newer(ours: &Webhook, cached: &Webhook) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::connections::ConnectionKey;
     use crate::controller::context::tests::{at, context};
 
     /// The cache may go on, and our own copy be dropped for that, while a reconcile begins: it works on the newest of all.
@@ -391,5 +389,25 @@ mod tests {
             ("5".into(), "5".into(), "6".into())
         );
         assert_eq!(begins("another", None), "4", "another object of this name");
+    }
+
+    /// docs/security.md: a quarter of the places for the Webhooks of a team, three quarters for those of a shared connection.
+    #[tokio::test]
+    async fn shares_leave_places_to_others() {
+        let (context, _) = context([].into_iter());
+        let work = Reconciles(context);
+        let mut taken = Vec::new();
+        let mut takes = |share: Option<Share>, most: usize| {
+            let places: Vec<_> = (0..most + 1).map_while(|_| work.place(&share).now_or_never()).collect();
+            let number = places.len();
+            assert!(number <= work.places(&share));
+            taken.push(places);
+            number
+        };
+        let (team, shared) = (|name: &str| Some(Share::Team(name.into())), Some(Share::Shared(ConnectionKey::Default)));
+        assert_eq!((takes(team("a"), 16), takes(team("b"), 2), takes(shared.clone(), 16)), (4, 3, 9));
+        assert_eq!(takes(None, 16), 0, "16 in all");
+        drop(taken);
+        assert_eq!(work.place(&shared).now_or_never().map(|place| place.iter().flatten().count()), Some(2));
     }
 }

@@ -16,6 +16,7 @@ use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::background::keep;
@@ -173,7 +174,13 @@ fn reconcile_webhooks(
     let context = Arc::clone(context);
     async move {
         let (names, work) = (stream::select(changed, changes), Reconciles(Arc::clone(&context)));
-        queue::serve(names, context.stop.clone(), &context.metrics.line, work).await;
+        // A task of its own: each reconcile begins here, and should not wait for what goes on with connections.
+        let serving = async move { queue::serve(names, context.stop.clone(), &context.metrics.line, work).await };
+        if let Err(broken) = AbortOnDropHandle::new(tokio::spawn(serving)).await
+            && let Ok(panic) = broken.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
     }
     .boxed()
 }

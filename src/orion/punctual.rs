@@ -42,7 +42,7 @@ impl Body for Punctual {
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, TooLate>>> {
         // Before the clock: whoever stands still with this unsaid sends nothing late. From the look at the clock to the
         // kernel it is some microseconds, in which nobody can be called back.
-        trace!("writing a request");
+        trace!("about to write a request");
         let now = boot_time();
         if now >= self.until || !self.fence.allows(now) {
             self.bytes = None;

@@ -199,6 +199,11 @@ impl Transport {
             .connect_timeout(MAX_CONNECT.min(timeout.mul_f64(0.75)))
             .timeout(timeout)
             .pool_idle_timeout(POOL_IDLE);
+        // What the kernel has taken it sends again for a quarter of an hour otherwise, whoever waits for the answer.
+        #[cfg(target_os = "linux")]
+        {
+            builder = builder.tcp_user_timeout(timeout);
+        }
         // A proxy would look the name up itself, and connect to what it likes.
         let system_proxy = system_proxy && reach == Reach::Anywhere;
         if !system_proxy {

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::world::{World, until};
+use super::world::{PATIENCE, World, until};
 
 pub struct Operator {
     child: Child,
@@ -66,6 +66,24 @@ impl Operator {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
+        if name == "STOP" {
+            // Each thread stops when it next runs, and on a busy machine others work on until then.
+            let deadline = Instant::now() + PATIENCE;
+            while !self.stands_still() {
+                assert!(Instant::now() < deadline, "it does not stop");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Every thread is stopped.
+    fn stands_still(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        threads.flatten().all(|thread| {
+            // The state follows the name, which is in brackets.
+            let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else { return true };
+            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+        })
     }
 
     /// kill -9.

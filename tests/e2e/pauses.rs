@@ -81,7 +81,7 @@ async fn stopped_before_a_post(world: &World, operator: &Operator, is_sending: b
         number += 1;
         let name = format!("hook-{number}");
         operator.signal("STOP");
-        let writings = || operator.log().lines().filter(|line| line.contains("writing a request")).count();
+        let writings = || operator.log().lines().filter(|line| line.contains("about to write a request")).count();
         let before = writings();
         world.create(&name, spec(&name)).await;
         let (decided, of_this) = ("\"step\":\"Post\"", format!("{}/{name}\"", world.namespace));

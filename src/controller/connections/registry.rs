@@ -96,9 +96,10 @@ pub(in crate::controller) struct Registry {
     state: Mutex<State>,
     /// ClusterOrionConnections are served: the operator is not bound to single namespaces.
     serves_clusters: bool,
-    /// Reconciles at once of a team, and of a shared connection.
-    share: usize,
-    large_share: usize,
+    /// Reconciles at once: in all, of a team, and of a shared connection.
+    all: usize,
+    of_team: usize,
+    of_shared: usize,
 }
 
 /// Who has a share of what can be done at once: an Orion that hangs leaves places to the others.
@@ -149,9 +150,10 @@ impl Registry {
     pub(in crate::controller) fn new(default: Option<Slot>, serves_clusters: bool, concurrency: u16) -> Self {
         let slots = default.into_iter().map(|slot| (ConnectionKey::Default, slot)).collect();
         let state = Mutex::new(State { slots, ..State::default() });
-        let share = usize::from(concurrency / 4).max(1);
-        let large_share = usize::from(concurrency).saturating_sub(share).max(1);
-        Self { state, serves_clusters, share, large_share }
+        let all = usize::from(concurrency);
+        let of_team = (all / 4).max(1);
+        let of_shared = all.saturating_sub(of_team).max(1);
+        Self { state, serves_clusters, all, of_team, of_shared }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -224,13 +226,19 @@ impl Registry {
 
     /// The places of a share.
     pub(in crate::controller) fn places(&self, share: &Share) -> Arc<Semaphore> {
-        let number = match share {
-            Share::Team(_) => self.share,
-            Share::Shared(_) => self.large_share,
-            Share::LooksOfTeam(_) | Share::LookAt(_) => LOOKS_AT_ONCE,
-        };
+        let number = self.number_of_places(Some(share));
         let mut state = self.state();
         Arc::clone(state.shares.entry(share.clone()).or_insert_with(|| Arc::new(Semaphore::new(number))))
+    }
+
+    /// How many they are; `None`: what belongs to no share may have all.
+    pub(in crate::controller) fn number_of_places(&self, share: Option<&Share>) -> usize {
+        match share {
+            None => self.all,
+            Some(Share::Team(_)) => self.of_team,
+            Some(Share::Shared(_)) => self.of_shared,
+            Some(Share::LooksOfTeam(_) | Share::LookAt(_)) => LOOKS_AT_ONCE,
+        }
     }
 
     /// What `webhook` finds. `labels` are those of its namespace, where they are known.

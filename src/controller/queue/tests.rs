@@ -9,39 +9,53 @@ use crate::metrics::{Format, Metrics};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Work on a number takes a second. Those of a hundred share places; 0 is not there, and 13 panics.
+/// Work on a number takes a second. Those from 100 on have a share of their own; 0 goes away in line, 7 is not there, and 13
+/// panics.
 struct Seconds {
     again: fn(u32) -> Again,
     start: Instant,
-    places: [Arc<Semaphore>; 2],
+    places: [usize; 2],
+    shares: [Arc<Semaphore>; 2],
+    all: Arc<Semaphore>,
     /// Who began when, in seconds.
     begun: Arc<Mutex<Vec<(u32, u64)>>>,
     ended: Arc<Mutex<usize>>,
+    gone: Arc<Mutex<Vec<u32>>>,
 }
 
 impl Work<u32> for Seconds {
     type Share = usize;
-    type Place = OwnedSemaphorePermit;
+    type Place = [OwnedSemaphorePermit; 2];
 
     fn share(&self, key: &u32) -> Option<usize> {
-        Some(usize::from(*key >= 100))
+        (*key != 7).then_some(usize::from(*key >= 100))
     }
 
-    fn place(&self, share: &usize) -> impl Future<Output = OwnedSemaphorePermit> + Send + 'static {
-        let places = Arc::clone(&self.places[*share]);
-        async move { places.acquire_owned().await.unwrap() }
+    fn places(&self, share: &usize) -> usize {
+        self.places[*share]
     }
 
-    fn begin(&self, key: &u32, place: OwnedSemaphorePermit) -> Option<impl Future<Output = Again> + Send + 'static> {
+    fn place(&self, share: &usize) -> impl Future<Output = Self::Place> + Send + 'static {
+        let (share, all) = (Arc::clone(&self.shares[*share]), Arc::clone(&self.all));
+        async move { [share.acquire_owned().await.unwrap(), all.acquire_owned().await.unwrap()] }
+    }
+
+    fn begin(&self, key: &u32) -> Option<impl Future<Output = Again> + Send + 'static> {
         let (key, again, ended) = (*key, self.again, Arc::clone(&self.ended));
+        if key == 0 {
+            return None;
+        }
         self.begun.lock().unwrap().push((key, self.start.elapsed().as_secs()));
-        (key != 0).then(|| async move {
-            let _place = place;
+        Some(async move {
             sleep(SECOND).await;
             assert!(key != 13, "of the test");
             *ended.lock().unwrap() += 1;
             again(key)
         })
+    }
+
+    fn gone(&self, key: &u32) {
+        self.gone.lock().unwrap().push(*key);
     }
 }
 
@@ -49,16 +63,26 @@ impl Work<u32> for Seconds {
 struct Served {
     begun: Vec<(u32, u64)>,
     ended: usize,
+    gone: Vec<u32>,
     /// How many were in line after half a second.
     in_line: usize,
 }
 
-/// Serves `keys`, each sent at its second, with so many places for those below 100 and for the others, `until` then.
-async fn served(keys: &[(u64, u32)], places: [usize; 2], again: fn(u32) -> Again, until: Duration) -> Served {
+/// Serves `keys`, each sent at its second, with so many places for those below 100, for the others and for all, `until` then.
+async fn served(keys: &[(u64, u32)], places: [usize; 3], again: fn(u32) -> Again, until: Duration) -> Served {
     let (sender, receiver) = mpsc::unbounded();
-    let (begun, ended, start) = (Arc::new(Mutex::new(Vec::new())), Arc::default(), Instant::now());
-    let places = places.map(|places| Arc::new(Semaphore::new(places)));
-    let work = Seconds { again, start, places, begun: Arc::clone(&begun), ended: Arc::clone(&ended) };
+    let (begun, ended, gone, start) = (Arc::default(), Arc::default(), Arc::default(), Instant::now());
+    let [few, many, all] = places.map(|places| Arc::new(Semaphore::new(places)));
+    let work = Seconds {
+        again,
+        start,
+        places: [places[0], places[1]],
+        shares: [few, many],
+        all,
+        begun: Arc::clone(&begun),
+        ended: Arc::clone(&ended),
+        gone: Arc::clone(&gone),
+    };
     let (stop, metrics) = (CancellationToken::new(), Arc::new(Metrics::default()));
     let (stopped, counted) = (stop.clone(), Arc::clone(&metrics));
     let looping = tokio::spawn(async move { serve(receiver, stopped, &counted.line, work).await });
@@ -76,19 +100,19 @@ async fn served(keys: &[(u64, u32)], places: [usize; 2], again: fn(u32) -> Again
     stop.cancel();
     looping.await.unwrap();
     let in_line = depth.await.unwrap();
-    let (begun, ended) = (begun.lock().unwrap().clone(), *ended.lock().unwrap());
-    Served { begun, ended, in_line }
+    let (begun, ended, gone) = (begun.lock().unwrap().clone(), *ended.lock().unwrap(), gone.lock().unwrap().clone());
+    Served { begun, ended, gone, in_line }
 }
 
 /// When each began, with places for all.
 async fn begun(keys: &[(u64, u32)], again: fn(u32) -> Again, until: u32) -> Vec<(u32, u64)> {
-    served(keys, [9, 9], again, until * SECOND).await.begun
+    served(keys, [9, 9, 9], again, until * SECOND).await.begun
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_by_one_at_a_time_and_once_more_if_it_changed_meanwhile() {
-    let begun = begun(&[(0, 1), (0, 2), (0, 1), (0, 1), (20, 0)], |_| Again::on_change(), 30).await;
-    assert_eq!(begun, [(1, 0), (2, 0), (1, 1), (0, 20)]);
+    let begun = begun(&[(0, 1), (0, 2), (0, 1), (0, 1), (20, 2)], |_| Again::on_change(), 30).await;
+    assert_eq!(begun, [(1, 0), (2, 0), (1, 1), (2, 20)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,15 +123,16 @@ async fn it_comes_again_when_due_or_when_it_changes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_gone_is_forgotten_and_takes_no_place() {
-    let served = served(&[(0, 0), (0, 1), (1, 0)], [1, 0], |_| Again::on_change(), 9 * SECOND).await;
-    assert_eq!(served.begun, [(0, 0), (1, 0), (0, 1)]);
+async fn one_that_is_gone_is_forgotten_and_takes_no_turn() {
+    let keys = [(0, 1), (0, 0), (0, 0), (0, 2), (0, 7), (2, 0), (2, 7)];
+    let served = served(&keys, [1, 1, 1], |_| Again::on_change(), 9 * SECOND).await;
+    assert_eq!((served.begun, served.gone), (vec![(1, 0), (2, 1)], vec![7, 0, 0, 7]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_stops_nobody_and_is_tried_again() {
-    let begun = begun(&[(0, 13), (0, 1), (5, 13)], |_| Again::on_change(), 40).await;
-    assert_eq!(begun, [(13, 0), (1, 0), (13, 5), (13, 36)]);
+async fn a_panic_stops_nobody_keeps_no_place_and_is_tried_again() {
+    let served = served(&[(0, 13), (0, 1), (5, 13)], [1, 1, 1], |_| Again::on_change(), 40 * SECOND).await;
+    assert_eq!(served.begun, [(13, 0), (1, 1), (13, 5), (13, 36)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,22 +143,29 @@ async fn the_timer_takes_any_time() {
 #[tokio::test(start_paused = true)]
 async fn no_more_at_once_than_there_are_places_in_order_and_no_share_waits_for_another() {
     let keys = [(0, 1), (0, 2), (0, 3), (0, 4), (0, 101), (0, 102), (0, 1)];
-    let served = served(&keys, [2, 1], |_| Again::on_change(), 9 * SECOND).await;
-    // 1 came once more while it was under way: it goes to the end of its line.
+    let served = served(&keys, [2, 1, 3], |_| Again::on_change(), 9 * SECOND).await;
     assert_eq!(served.in_line, 3);
     let mut begun = served.begun;
     begun.sort_by_key(|(key, at)| (*at, *key));
+    // 1 came once more while it was under way: it goes to the end of its line.
     assert_eq!(begun, [(1, 0), (2, 0), (101, 0), (3, 1), (4, 1), (102, 1), (1, 2)]);
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_may_have_more_places_waits_for_more() {
+    let keys = [(0, 1), (0, 2), (0, 3), (0, 4), (0, 101), (0, 102)];
+    let begun = served(&keys, [3, 1, 1], |_| Again::on_change(), 9 * SECOND).await.begun;
+    assert_eq!(begun, [(1, 0), (2, 1), (3, 2), (101, 3), (4, 4), (102, 5)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_waits_in_line_does_not_wait_twice() {
-    let begun = served(&[(0, 1), (0, 2), (0, 2), (0, 2)], [1, 0], |_| Again::on_change(), 9 * SECOND).await.begun;
+    let begun = served(&[(0, 1), (0, 2), (0, 2), (0, 2)], [1, 1, 1], |_| Again::on_change(), 9 * SECOND).await.begun;
     assert_eq!(begun, [(1, 0), (2, 1)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_under_way_ends_at_the_stop_and_nothing_begins() {
-    let served = served(&[(0, 1), (0, 2)], [1, 0], |_| Again::after(SECOND), SECOND / 2).await;
+    let served = served(&[(0, 1), (0, 2)], [1, 1, 1], |_| Again::after(SECOND), SECOND * 3 / 4).await;
     assert_eq!((served.begun, served.ended, served.in_line), (vec![(1, 0)], 1, 1));
 }

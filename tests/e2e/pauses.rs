@@ -76,9 +76,7 @@ fn an_attempt_that_another_took_over_is_not_sent_any_more() {
 /// Lets the operator run by a millisecond at a time, and leaves it stopped where it has recorded an attempt and nothing
 /// of the POST is on its way; `is_sending`: it has decided to send it, and is about to. Gives the name of that Webhook.
 async fn stopped_before_a_post(world: &World, operator: &Operator, is_sending: bool) -> String {
-    let mut number = 0;
-    loop {
-        number += 1;
+    for number in 0..100 {
         let name = format!("hook-{number}");
         operator.signal("STOP");
         let writings = || operator.log().lines().filter(|line| line.contains("about to write a request")).count();
@@ -100,6 +98,7 @@ async fn stopped_before_a_post(world: &World, operator: &Operator, is_sending: b
         }
         operator.signal("CONT");
     }
+    panic!("it was never stopped where it should be");
 }
 
 #[test]

@@ -22,6 +22,8 @@ const NAMESPACES: usize = 20;
 const AT_ONCE: usize = 32;
 /// Without any progress for so long, a wait is given up.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// For each object that is waited for, so long between two looks at all of them.
+const LOOK: Duration = Duration::from_micros(20);
 /// Where nothing but stuck objects is left, they may still change their mind for so long.
 const STUCK: Duration = Duration::from_secs(10);
 
@@ -166,8 +168,8 @@ impl Fleet {
             if now.0 == number || since.elapsed() > patience || begun.elapsed() > at_most {
                 return Ok(reached);
             }
-            // When each was seen is known all the same.
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            // When each was seen is known all the same. To look at thousands takes time that others could use.
+            tokio::time::sleep((LOOK * u32::try_from(number)?).max(Duration::from_millis(20))).await;
         }
     }
 

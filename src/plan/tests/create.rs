@@ -331,6 +331,9 @@ fn a_dry_run_finds_out_what_would_be_in_the_way() {
     assert!(said(like()).contains("wh_7 is like it already: spec.adopt.id"), "{}", said(like()));
     let other = listed(Ok(list(START, &[differing()])));
     assert!(said(other).contains("at Orion. Start"));
+    // One whose url is not shown could be any.
+    let hidden = listed(Ok(list(START, &[RemoteWebhook { url: None, ..unmarked("wh_7") }])));
+    assert!(said(hidden).contains("at Orion. Start"));
     let held = like().with(|case| _ = case.holders.insert("wh_7".into(), "team-b/other".into()));
     assert!(said(held).contains("at Orion. Start"));
 }

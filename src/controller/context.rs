@@ -314,8 +314,7 @@ impl Context {
         let holds = |webhook: &Webhook| {
             let status = webhook.status.as_ref()?;
             let is_held = status.webhook_id.as_deref() == Some(id) && status.endpoint.as_deref() == Some(endpoint);
-            let name = is_held.then(|| WebhookName::of(webhook)).filter(|name| name != but)?;
-            Some(name.to_string())
+            is_held.then(|| WebhookName::of(webhook)).filter(|name| name != but).map(|name| name.to_string())
         };
         self.pick(holds).next()
     }
